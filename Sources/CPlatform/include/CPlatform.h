@@ -1,0 +1,50 @@
+/// What Swift on Linux cannot reach by itself: system calls that Glibc's module leaves out, and processor instructions
+/// chosen at run time. Functions that can fail return 0 or a count, or a negated errno.
+#ifndef VHDTOOLS_CPLATFORM_H
+#define VHDTOOLS_CPLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/// CRC-32C (Castagnoli, reflected, initial and final XOR all ones). `crc` is 0 for the first piece, else the result of
+/// the piece before.
+uint32_t vt_crc32c(uint32_t crc, const void *bytes, size_t count);
+
+/// Sum of all bytes as unsigned values, modulo 2^32.
+uint32_t vt_byte_sum(const void *bytes, size_t count);
+
+/// Whether every byte is zero; true for no bytes. Stops early.
+bool vt_is_zero(const void *bytes, size_t count);
+
+/// FICLONERANGE. 0 or -errno.
+int vt_clone_range(int target, uint64_t target_offset, int source, uint64_t source_offset, uint64_t count);
+
+/// copy_file_range. Bytes copied or -errno.
+int64_t vt_copy_range(int target, uint64_t target_offset, int source, uint64_t source_offset, uint64_t count);
+
+/// sendfile from a position of `source` to the current position of `target`. Bytes sent or -errno.
+int64_t vt_send_file(int target, int source, uint64_t source_offset, uint64_t count);
+
+/// Deallocates a range; the file keeps its size and reads as zeros there. 0 or -errno.
+int vt_punch_hole(int file, uint64_t offset, uint64_t count);
+
+/// Makes a range read as zeros, allocated or not, without changing the file's size. 0 or -errno.
+int vt_zero_range(int file, uint64_t offset, uint64_t count);
+
+/// Reserves space for a range without changing the file's size. 0 or -errno.
+int vt_preallocate(int file, uint64_t offset, uint64_t count);
+
+/// Offset of the first data, or of the first hole, at or after `offset`; -ENXIO past the last; -errno.
+int64_t vt_seek_data(int file, uint64_t offset);
+int64_t vt_seek_hole(int file, uint64_t offset);
+
+/// An exclusive lock on the whole file, owned by the open file description (OFD), so that it goes with the last close of
+/// the descriptor and excludes other threads' descriptors and qemu's byte locks alike. 0, or -EAGAIN when somebody else
+/// holds one, or -errno.
+int vt_lock_exclusive(int file);
+
+/// Atomically renames without replacing (RENAME_NOREPLACE). 0 or -errno.
+int vt_rename_new(const char *from, const char *to);
+
+#endif
