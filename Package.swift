@@ -71,7 +71,7 @@ let package = Package(
         // 1
         room("ByteCodec", ["CPlatform"]),
         room("Digest", ["COpenSSL"]),
-        room("BlockIO", ["CPlatform"]),
+        room("BlockIO", ["ByteCodec", "CPlatform"]),
         room("DiskModel", ["BlockIO", "ByteCodec"]),
         // 2
         room("RawDisk", ["ByteCodec", "BlockIO", "DiskModel"]),

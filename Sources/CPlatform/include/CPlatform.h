@@ -11,8 +11,16 @@
 /// the piece before.
 uint32_t vt_crc32c(uint32_t crc, const void *bytes, size_t count);
 
+/// For tests: the ways of computing it that this processor has, by number, the portable one first and the one that
+/// `vt_crc32c` takes last. The name is NULL past the last.
+const char *vt_crc32c_method(size_t method);
+uint32_t vt_crc32c_with(size_t method, uint32_t crc, const void *bytes, size_t count);
+
 /// Sum of all bytes as unsigned values, modulo 2^32.
 uint32_t vt_byte_sum(const void *bytes, size_t count);
+
+/// For tests: the same without instructions chosen at run time.
+uint32_t vt_byte_sum_portable(const void *bytes, size_t count);
 
 /// Whether every byte is zero; true for no bytes. Stops early.
 bool vt_is_zero(const void *bytes, size_t count);

@@ -1,0 +1,122 @@
+import ByteCodec
+import Synchronization
+
+/// A file seen through changes that stay in memory: the file below is only read. Made for replaying a log over
+/// evidence: memory grows with the pages written, ranges zeroed and resizes cost nothing.
+public final class OverlayFile: BlockFile {
+    private struct State: Sendable {
+        var pages = PageMap()
+        /// Zeroed ranges, sorted, disjoint and not touching; held pages win over them.
+        var zeroed: [Range<UInt64>] = []
+        var byteCount: UInt64
+    }
+    private let base: any BlockFile
+    private let baseByteCount: UInt64
+    private let state: Mutex<State>
+
+    public init(over base: any BlockFile) throws(IOError) {
+        self.base = base
+        baseByteCount = try base.byteCount()
+        state = Mutex(State(byteCount: baseByteCount))
+    }
+
+    public var path: String { base.path }
+    public func byteCount() -> UInt64 { state.withLock { $0.byteCount } }
+    /// Memory used by written pages, in bytes.
+    public var heldByteCount: UInt64 { state.withLock { UInt64($0.pages.pageCount) * PageMap.pageByteCount } }
+
+    public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
+        let state = self.state.withLock { $0 }
+        guard let range = checkedRange(offset, UInt64(buffer.byteCount)), range.upperBound <= state.byteCount else {
+            throw IOError("read", path: path, .endOfFile(byteCount: state.byteCount), offset: offset)
+        }
+        let inBase = range.clamped(to: 0..<max(range.lowerBound, baseByteCount))
+        let basePart = range.lowerBound < baseByteCount ? Int(inBase.upperBound - inBase.lowerBound) : 0
+        buffer.zero(basePart..<buffer.byteCount)
+        if basePart > 0 {
+            try buffer.withPart(0..<basePart) { (part) throws(IOError) in try base.read(into: &part, at: offset) }
+        }
+        var low = state.zeroed.partitioningIndex { $0.upperBound > range.lowerBound }
+        while low < state.zeroed.count, state.zeroed[low].lowerBound < range.upperBound {
+            let hit = state.zeroed[low].clamped(to: range)
+            buffer.zero(Int(hit.lowerBound - offset)..<Int(hit.upperBound - offset))
+            low += 1
+        }
+        var page = offset / PageMap.pageByteCount
+        while page * PageMap.pageByteCount < range.upperBound {
+            if state.pages.holdsPage(page) {
+                let start = page * PageMap.pageByteCount
+                let hit = (start..<start + PageMap.pageByteCount).clamped(to: range)
+                buffer.withPart(Int(hit.lowerBound - offset)..<Int(hit.upperBound - offset)) { part in
+                    state.pages.read(into: &part, at: hit.lowerBound)
+                }
+            }
+            page += 1
+        }
+    }
+
+    public func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) {
+        guard bytes.byteCount > 0 else { return }
+        guard let range = checkedRange(offset, UInt64(bytes.byteCount)) else {
+            throw IOError("write", path: path, .readOnly, offset: offset)
+        }
+        // A page only partly written is first filled with what it showed so far.
+        for edge in Set([range.lowerBound, range.upperBound - 1].map { $0 / PageMap.pageByteCount }) {
+            guard !state.withLock({ $0.pages.holdsPage(edge) }) else { continue }
+            let start = edge * PageMap.pageByteCount
+            var page = [UInt8].zeros(Int(PageMap.pageByteCount))
+            let visible = Int(min(PageMap.pageByteCount, max(byteCount(), start) - start))
+            var raw = page.mutableRawBytes
+            try raw.withPart(0..<visible) { (part) throws(IOError) in try read(into: &part, at: start) }
+            state.withLock { $0.pages.write(page.rawBytes, at: start) }
+        }
+        state.withLock {
+            $0.pages.write(bytes, at: offset)
+            $0.byteCount = max($0.byteCount, range.upperBound)
+        }
+    }
+
+    public func resize(to byteCount: UInt64) {
+        state.withLock {
+            // What is cut off must read as zeros if the file grows again.
+            if byteCount < $0.byteCount {
+                $0.pages.zero(byteCount..<$0.byteCount)
+                Self.insert(byteCount..<$0.byteCount, &$0.zeroed)
+            }
+            $0.byteCount = byteCount
+        }
+    }
+
+    public func zero(_ range: Range<UInt64>) {
+        state.withLock {
+            let range = range.clamped(to: 0..<$0.byteCount)
+            guard !range.isEmpty else { return }
+            $0.pages.zero(range)
+            Self.insert(range, &$0.zeroed)
+        }
+    }
+
+    /// Nothing here is meant to last.
+    public func sync() {}
+
+    private static func insert(_ range: Range<UInt64>, _ ranges: inout [Range<UInt64>]) {
+        let low = ranges.partitioningIndex { $0.upperBound >= range.lowerBound }
+        let high = ranges.partitioningIndex { $0.lowerBound > range.upperBound }
+        guard low < high else { return ranges.insert(range, at: low) }
+        let union =
+            min(range.lowerBound, ranges[low].lowerBound)..<max(range.upperBound, ranges[high - 1].upperBound)
+        ranges.replaceSubrange(low..<high, with: [union])
+    }
+}
+
+extension [Range<UInt64>] {
+    /// The first index whose element satisfies a predicate that is false up to it and true from it on.
+    fileprivate func partitioningIndex(_ predicate: (Element) -> Bool) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if predicate(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}

@@ -1,0 +1,169 @@
+import CPlatform
+public import Glibc
+
+/// A file of the host. Opened for reading it is never changed, not even its access time where the system allows that.
+public final class PosixFile: BlockFile {
+    public enum Access: Sendable {
+        case read
+        /// Reading and writing, under the exclusive writer's lock.
+        case write
+        /// A new file, which must not exist, for reading and writing under the lock.
+        case create
+    }
+
+    public let path: String
+    public let access: Access
+    private let descriptor: Descriptor
+
+    /// What the file is, by device and inode, whatever its name.
+    public struct Identity: Hashable, Sendable {
+        public let device: UInt64
+        public let inode: UInt64
+    }
+    public let identity: Identity
+
+    /// Opens a regular file (or, for reading, a block device).
+    /// - Throws: `IOError`; `.locked` when another writer has the file.
+    public init(_ path: String, _ access: Access = .read) throws(IOError) {
+        let flags: CInt =
+            switch access {
+            case .read: O_RDONLY
+            case .write: O_RDWR
+            case .create: O_RDWR | O_CREAT | O_EXCL
+            }
+        // O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files.
+        let number = unsafe open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o600)
+        guard number >= 0 else { throw IOError("open", path: path, .errno(errno)) }
+        descriptor = Descriptor(number: number)
+        self.path = path
+        self.access = access
+
+        var status = stat()
+        guard unsafe fstat(number, &status) == 0 else { throw IOError("fstat", path: path, .errno(errno)) }
+        let kind = status.st_mode & S_IFMT
+        guard kind != S_IFDIR else { throw IOError("open", path: path, .errno(EISDIR)) }
+        guard kind == S_IFREG || (kind == S_IFBLK && access == .read) else {
+            throw IOError("open (not a regular file)", path: path, .errno(EINVAL))
+        }
+        identity = Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+
+        if access != .read {
+            let result = vt_lock_exclusive(number)
+            guard result != -EAGAIN, result != -EACCES else { throw IOError("lock", path: path, .locked) }
+            guard result == 0 else { throw IOError("lock", path: path, .errno(-result)) }
+        }
+    }
+
+    public var hostFile: PosixFile? { self }
+
+    /// Runs `body` with the descriptor, which stays open at least until it returns.
+    public func withDescriptor<Failure: Error, Result>(
+        _ body: (CInt) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(descriptor.number)
+    }
+
+    public func status() throws(IOError) -> stat {
+        var status = stat()
+        guard unsafe fstat(descriptor.number, &status) == 0 else { throw failure("fstat") }
+        return status
+    }
+
+    public func byteCount() throws(IOError) -> UInt64 {
+        let end = lseek(descriptor.number, 0, SEEK_END)
+        guard end >= 0 else { throw failure("lseek") }
+        return UInt64(end)
+    }
+
+    public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
+        let number = descriptor.number
+        let failed: IOError.Reason? = unsafe buffer.withUnsafeMutableBytes { raw in
+            var done = 0
+            while done < raw.count {
+                guard let position = off_t(exactly: offset).map({ $0.addingReportingOverflow(off_t(done)) }),
+                    !position.overflow
+                else { return .errno(EINVAL) }
+                let n = unsafe pread(number, raw.baseAddress! + done, raw.count - done, position.partialValue)
+                if n < 0 && errno == EINTR { continue }
+                if n < 0 { return .errno(errno) }
+                if n == 0 { return .endOfFile(byteCount: 0) }
+                done += n
+            }
+            return nil
+        }
+        guard let failed else { return }
+        if case .endOfFile = failed {
+            throw IOError("pread", path: path, .endOfFile(byteCount: try byteCount()), offset: offset)
+        }
+        throw IOError("pread", path: path, failed, offset: offset)
+    }
+
+    public func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) {
+        let number = descriptor.number
+        let failed: CInt? = unsafe bytes.withUnsafeBytes { raw in
+            var done = 0
+            while done < raw.count {
+                guard let position = off_t(exactly: offset).map({ $0.addingReportingOverflow(off_t(done)) }),
+                    !position.overflow
+                else { return EFBIG }
+                let n = unsafe pwrite(number, raw.baseAddress! + done, raw.count - done, position.partialValue)
+                if n < 0 && errno == EINTR { continue }
+                if n <= 0 { return n == 0 ? ENOSPC : errno }
+                done += n
+            }
+            return nil
+        }
+        if let failed {
+            throw IOError("pwrite", path: path, access == .read ? .readOnly : .errno(failed), offset: offset)
+        }
+    }
+
+    public func resize(to byteCount: UInt64) throws(IOError) {
+        guard let size = off_t(exactly: byteCount) else { throw IOError("ftruncate", path: path, .errno(EFBIG)) }
+        while ftruncate(descriptor.number, size) != 0 {
+            guard errno == EINTR else { throw failure("ftruncate", offset: byteCount) }
+        }
+    }
+
+    public func zero(_ range: Range<UInt64>) throws(IOError) {
+        let end = min(range.upperBound, try byteCount())
+        guard range.lowerBound < end else { return }
+        let count = end - range.lowerBound
+        if vt_punch_hole(descriptor.number, range.lowerBound, count) == 0 { return }
+        if vt_zero_range(descriptor.number, range.lowerBound, count) == 0 { return }
+        let zeros = IOBuffer(byteCount: Int(min(count, 1 << 20)))
+        var position = range.lowerBound
+        while position < end {
+            let piece = Int(min(UInt64(zeros.byteCount), end - position))
+            try write(zeros.bytes(0..<piece), at: position)
+            position += UInt64(piece)
+        }
+    }
+
+    public func sync() throws(IOError) {
+        while fdatasync(descriptor.number) != 0 {
+            guard errno == EINTR else { throw failure("fdatasync") }
+        }
+    }
+
+    public func data(from offset: UInt64) throws(IOError) -> Range<UInt64>? {
+        let start = vt_seek_data(descriptor.number, offset)
+        if start == -Int64(ENXIO) { return nil }
+        let end = start < 0 ? start : vt_seek_hole(descriptor.number, UInt64(start))
+        if start < 0 || end < 0 {
+            // The file system knows no holes: all of it may be data.
+            let size = try byteCount()
+            return offset < size ? offset..<size : nil
+        }
+        return UInt64(start)..<UInt64(max(start, end))
+    }
+
+    private func failure(_ call: String, offset: UInt64? = nil) -> IOError {
+        IOError(call, path: path, .errno(errno), offset: offset)
+    }
+}
+
+private struct Descriptor: ~Copyable {
+    let number: CInt
+    deinit { close(number) }
+}

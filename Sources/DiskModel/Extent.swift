@@ -1,0 +1,56 @@
+public import BlockIO
+
+/// A run of a virtual disk whose bytes come from one place.
+public struct Extent: Sendable, Equatable {
+    public enum Source: Sendable, Equatable {
+        /// The bytes stand in the layer's file, in one run from this offset.
+        case file(offset: UInt64)
+        /// Zeros, said so by the layer; never the parent's.
+        case zero
+        /// Nothing was ever written here: zeros, and no layer below.
+        case hole
+        /// The parent's bytes; zeros past the parent's end.
+        case parent
+    }
+
+    /// Virtual disk offset in bytes.
+    public var offset: UInt64
+    public var byteCount: UInt64
+    public var source: Source
+
+    public init(offset: UInt64, byteCount: UInt64, source: Source) {
+        (self.offset, self.byteCount, self.source) = (offset, byteCount, source)
+    }
+
+    public var end: UInt64 { offset + byteCount }
+    public var range: Range<UInt64> { offset..<end }
+}
+
+extension [Extent] {
+    /// Appends a run, joined with the last one where the source goes on. The caller appends in order, without gaps.
+    public mutating func appendRun(_ extent: Extent) {
+        guard extent.byteCount > 0 else { return }
+        if let last = last {
+            let joins =
+                switch (last.source, extent.source) {
+                case (.file(let a), .file(let b)): a + last.byteCount == b
+                case let (a, b): a == b
+                }
+            if joins { return self[count - 1].byteCount += extent.byteCount }
+        }
+        append(extent)
+    }
+}
+
+/// An extent of a whole chain: never `.parent`, with the layer it comes from.
+public struct MappedExtent: Sendable {
+    public var extent: Extent
+    /// Index of the layer in the chain, 0 for the leaf. For holes: the lowest layer asked.
+    public var layer: Int
+    /// The file that a `.file` source's offset refers to.
+    public var file: any BlockFile
+
+    public init(_ extent: Extent, layer: Int, file: any BlockFile) {
+        (self.extent, self.layer, self.file) = (extent, layer, file)
+    }
+}
