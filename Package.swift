@@ -86,7 +86,7 @@ let package = Package(
         room("Toolbox", base + ["ImageChain", arguments]),
         room("Replicator", base + ["HRL", "VHD", "VHDX", "ImageChain", "ChangeLog", "Replication"]),
         // Test support
-        support("FaultInjection", ["BlockIO"]),
+        support("FaultInjection", ["BlockIO", "ByteCodec"]),
         support("DiskConformance", base + ["FaultInjection"]),
         support("ToolTesting", base),
         // Tests

@@ -31,8 +31,8 @@ STREAMS static uint32_t one_stream(uint32_t remainder, const uint8_t *bytes, siz
 /// `remainder` moved up by as many bytes as `constant` stands for, not yet reduced: to be taken through a CRC32
 /// instruction, which multiplies by x^32.
 STREAMS static inline uint64_t move_up(uint64_t remainder, uint32_t constant) {
-    __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)remainder), _mm_cvtsi32_si128((int)constant), 0);
-    return (uint64_t)_mm_cvtsi128_si64(product);
+    __m128i factor = _mm_cvtsi64_si128((long long)remainder);
+    return (uint64_t)_mm_cvtsi128_si64(_mm_clmulepi64_si128(factor, _mm_cvtsi32_si128((int)constant), 0));
 }
 
 /// Three neighbouring stretches of `length` bytes side by side: the CRC32 instruction takes three cycles, but one can
