@@ -8,6 +8,7 @@ public struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
         case logsNotApplied = "received logs are not applied yet"
         case sizesDiffer = "the sizes of source and replica differ"
         case initialReplicationUnfinished = "the initial replication is not finished"
+        case replicaNotCreated = "the replica side has not been made yet"
         case onlyWithSeed = "during initial replication this is possible only while a seed travels"
         case testFailoverRunning = "a test failover is running; cancel it first"
         case noTestFailover = "no test failover is running"

@@ -1,0 +1,154 @@
+import BlockIO
+public import ByteCodec
+public import DiskModel
+
+/// One step of a chain being opened: the layer, and how its parent was looked for.
+public struct ChainLink: Sendable {
+    public var path: String
+    public var layer: any DiskLayer
+    /// Where its parent was looked for; empty for a base image.
+    public var candidates: [ParentCandidate] = []
+    /// Nil when the parent was found, or none is needed.
+    public var parentError: DiskError?
+}
+
+extension ImageChain {
+    /// Opens an image and all its parents for reading.
+    /// - Throws: `DiskError`; `.parentMissing` and `.identityMismatch` name the link, and the ids expected and found.
+    public static func open(_ path: String, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
+        let (links, findings) = try walk(path, options)
+        if let error = links.last?.parentError { throw error }
+        return try ImageChain(leafFirst: links.map(\.layer), findings: findings)
+    }
+
+    /// Opens an image for writing under the writer's lock, its parents for reading.
+    public static func open(writing path: String, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
+        let file: PosixFile
+        do { file = try PosixFile(path, .write) } catch { throw DiskError(error, doing: "opening for writing") }
+        let leaf = try ImageOpener.layer(writing: file, options)
+        let (links, findings) = try walk(from: leaf, file, path, options)
+        if let error = links.last?.parentError { throw error }
+        return try ImageChain(leafFirst: links.map(\.layer), writableLeaf: leaf, findings: findings)
+    }
+
+    /// Opens an image and its parents as far as they are found; a parent that is not ends the walk with the reason in
+    /// the last link.
+    public static func walk(_ path: String, _ options: OpenOptions = .init()) throws(DiskError)
+        -> (links: [ChainLink], findings: [Finding])
+    {
+        let file: PosixFile
+        do { file = try PosixFile(path) } catch { throw DiskError(error, doing: "") }
+        return try walk(from: try ImageOpener.layer(reading: file, options), file, path, options)
+    }
+
+    private static func walk(
+        from leaf: any DiskLayer, _ leafFile: PosixFile, _ leafPath: String, _ options: OpenOptions
+    ) throws(DiskError) -> (links: [ChainLink], findings: [Finding]) {
+        var links = [ChainLink(path: leafPath, layer: leaf)]
+        var findings: [Finding] = []
+        var seen: Set = [leafFile.identity]
+        while let link = links[links.count - 1].layer.parentLink {
+            let child = links[links.count - 1]
+            var search = Search(link: link, child: child, options: options, seen: seen)
+            let found = search.run()
+            links[links.count - 1].candidates = search.candidates
+            guard let found else {
+                links[links.count - 1].parentError = search.error()
+                break
+            }
+            guard links.count < ImageChain.depthLimit else {
+                throw DiskError(.chain, path: leafPath, "the chain is deeper than \(ImageChain.depthLimit) images")
+            }
+            findings += search.findings
+            seen.insert(found.file.identity)
+            links.append(ChainLink(path: found.file.path, layer: found.layer))
+        }
+        return (links, findings)
+    }
+
+    /// The search for one parent.
+    private struct Search {
+        let link: ParentLink
+        let child: ChainLink
+        let options: OpenOptions
+        let seen: Set<PosixFile.Identity>
+        var candidates: [ParentCandidate] = []
+        var findings: [Finding] = []
+        var failure: DiskError?
+
+        mutating func run() -> (file: PosixFile, layer: any DiskLayer)? {
+            let search = ParentSearch(childPath: child.path, link: link, options: options)
+            candidates = search.candidates()
+            var accepted: (file: PosixFile, layer: any DiskLayer)?
+            for index in candidates.indices where candidates[index].outcome == .missing {
+                let path = candidates[index].path
+                let file: PosixFile
+                do { file = try PosixFile(path) } catch {
+                    if error.reason != .errno(2) { candidates[index].outcome = .unusable(error.explanation) }
+                    continue
+                }
+                guard search.isContained(path) else { candidates[index].outcome = .outside; continue }
+                guard !seen.contains(file.identity) else {
+                    candidates[index].outcome = .unusable("already part of this chain: it would be its own ancestor")
+                    continue
+                }
+                do {
+                    var layerOptions = options
+                    layerOptions.format = child.layer.format
+                    let layer = try ImageOpener.layer(reading: file, layerOptions)
+                    if link.identities.contains(layer.identity) {
+                        candidates[index].outcome = .match
+                        return (file, layer)
+                    }
+                    candidates[index].outcome = .mismatch(layer.identity)
+                    accepted = accepted ?? (file, layer)
+                } catch {
+                    candidates[index].outcome = .unusable(error.explanation)
+                    // The parent is there and damaged: that, not "missing", is what the user must hear.
+                    if failure == nil, error.kind != .unrecognised { failure = error }
+                }
+            }
+            if options.accepted.contains(.parentIdentity), let accepted {
+                findings.append(Finding(.error, mismatch(accepted.layer.identity, accepted.file.path)))
+                return accepted
+            }
+            return nil
+        }
+
+        private func mismatch(_ found: DiskIdentity, _ path: String) -> FormatError {
+            FormatError(
+                .parentIdentity, field: "parent identity", offset: 0,
+                "is \(found) in \(path), expected \(expected)", section: "")
+        }
+
+        private var expected: String {
+            link.identities.isEmpty ? "none" : link.identities.map(\.description).joined(separator: " or ")
+        }
+
+        func error() -> DiskError {
+            for candidate in candidates {
+                guard case .mismatch(let found) = candidate.outcome else { continue }
+                return DiskError(
+                    .identityMismatch, path: child.path,
+                    "its parent must have the id \(expected), but \(candidate.path) has \(found)",
+                    hint: "bring back the right parent, or name its folder with --parent-dir")
+            }
+            if let failure {
+                return DiskError(
+                    failure.kind, path: failure.path, doing: "opening the parent of \(child.path)",
+                    cause: failure.cause, hint: failure.hint)
+            }
+            let looked = candidates.map { candidate in
+                switch candidate.outcome {
+                case .outside: "\(candidate.path) (outside the allowed folders)"
+                case .unusable(let why): "\(candidate.path) (\(why))"
+                default: candidate.path
+                }
+            }
+            return DiskError(
+                .parentMissing, path: child.path,
+                "its parent (id \(expected)) was not found; looked at \(looked.isEmpty ? "nothing: no locator is usable" : looked.joined(separator: ", "))",
+                hint: "name the parent's folder with --parent-dir")
+        }
+    }
+}

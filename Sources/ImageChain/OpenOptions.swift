@@ -1,0 +1,24 @@
+public import ByteCodec
+public import DiskModel
+
+/// How images are opened.
+public struct OpenOptions: Sendable {
+    /// Nil: by contents, and never raw. `.raw`: inputs without a signature are raw. Others: insist.
+    public var format: ImageFormat?
+    /// Folders, beside the places the locators name, in which a parent may be found.
+    public var parentFolders: [String] = []
+    /// Rules whose breaking is noted and does not stop the reading.
+    public var accepted: Set<FormatError.Code> = []
+    /// Dynamic VHD: take stored bytes under clear bitmap bits, as some readers do.
+    public var ignoresBitmaps = false
+
+    public init(format: ImageFormat? = nil, parentFolders: [String] = [], accepted: Set<FormatError.Code> = []) {
+        (self.format, self.parentFolders, self.accepted) = (format, parentFolders, accepted)
+    }
+}
+
+extension FormatError.Code {
+    /// A parent was found and is not the one the child names. Accepting it reads on with that parent: wrong bytes are
+    /// likely.
+    public static let parentIdentity = Self("CHAIN001")
+}

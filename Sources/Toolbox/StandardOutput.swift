@@ -1,0 +1,80 @@
+import ByteCodec
+import Glibc
+
+/// Buffered bytes to a descriptor. A reader that has gone away ends the process by SIGPIPE, quietly.
+public final class OutputStream {
+    private var buffer: [UInt8] = []
+    private let descriptor: CInt
+    private static let flushCount = 1 << 16
+
+    public init(descriptor: CInt = 1) {
+        self.descriptor = descriptor
+        buffer.reserveCapacity(Self.flushCount + 4096)
+    }
+
+    public var isTerminal: Bool { isatty(descriptor) == 1 }
+
+    public func write(_ text: String) throws(OutputFailure) {
+        buffer += text.utf8
+        if buffer.count >= Self.flushCount { try flush() }
+    }
+
+    /// Appends through `body` to the buffer.
+    public func append(_ body: (inout [UInt8]) -> Void) throws(OutputFailure) {
+        body(&buffer)
+        if buffer.count >= Self.flushCount { try flush() }
+    }
+
+    public func line(_ text: String = "") throws(OutputFailure) { try write(text + "\n") }
+
+    public func line(_ value: JSONValue) throws(OutputFailure) {
+        try append { bytes in
+            value.write(to: &bytes)
+            bytes.append(UInt8(ascii: "\n"))
+        }
+    }
+
+    /// Bytes past the buffer, for bulk data.
+    public func write(_ bytes: RawSpan) throws(OutputFailure) {
+        try flush()
+        try send(bytes)
+    }
+
+    public func flush() throws(OutputFailure) {
+        guard !buffer.isEmpty else { return }
+        let pending = buffer
+        try send(pending.rawBytes)
+        buffer.removeAll(keepingCapacity: true)
+    }
+
+    private func send(_ bytes: RawSpan) throws(OutputFailure) {
+        let failed: CInt? = unsafe bytes.withUnsafeBytes { raw in
+            var done = 0
+            while done < raw.count {
+                let n = unsafe Glibc.write(descriptor, raw.baseAddress! + done, raw.count - done)
+                if n < 0 && errno == EINTR { continue }
+                if n < 0 && errno == EAGAIN {
+                    var poller = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = unsafe poll(&poller, 1, -1)
+                    continue
+                }
+                if n <= 0 { return n == 0 ? EIO : errno }
+                done += n
+            }
+            return nil
+        }
+        if let failed { throw OutputFailure(code: failed) }
+    }
+}
+
+/// Writing the results failed.
+public struct OutputFailure: Error, CustomStringConvertible {
+    public var code: CInt
+    public var description: String { unsafe "standard output: write: \(String(cString: strerror(code)))" }
+}
+
+/// One line on standard error.
+public func printError(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
+}

@@ -1,0 +1,170 @@
+public import ArgumentParser
+import BlockIO
+public import ByteCodec
+import Digest
+import DiskModel
+import Glibc
+
+/// The version of all tools.
+public let toolVersion = "0.1.0"
+
+/// What `--version` prints.
+public var versionText: String { "vhdtools \(toolVersion), \(openSSLVersionText)" }
+
+/// A command with the house's conventions: errors as `name: path: what`, one JSON document or a stream of lines, the
+/// exit codes of `ExitStatus`.
+public protocol Tool: ParsableCommand {
+    /// Name and version of the JSON document: `vhdinfo/1`.
+    static var schema: String { get }
+    var output: OutputOptions { get }
+    /// Does the work. Results go to `run`; what is thrown becomes the error.
+    func perform(_ run: ToolRun) throws
+}
+
+extension Tool {
+    public mutating func run() throws {
+        let run = ToolRun(name: Self._commandName, schema: Self.schema, output: output)
+        do { try perform(run) } catch let code as ExitCode { throw code } catch let error as ValidationError {
+            throw error
+        } catch { run.fail(error) }
+        run.finish()
+        if run.status != .done { throw ExitCode(run.status.rawValue) }
+    }
+}
+
+/// One run of a tool: collects inputs, warnings and the result, and prints them at the end.
+public final class ToolRun {
+    public let name: String
+    public let schema: String
+    public let output: OutputOptions
+    public let out = OutputStream()
+    public private(set) var status = ExitStatus.done
+    /// Set by tools whose JSON is a stream of lines that they write themselves; an error then is a line of type `error`.
+    public var streamsLines = false
+    /// The document's `result`; with `--json` it is printed at the end.
+    public var result: JSONValue = .null
+
+    private var inputList: [JSONValue] = []
+    private var outputList: [JSONValue] = []
+    private var warnings: [JSONValue] = []
+    private var error: JSONValue = .null
+    private let started: Int64 = ToolRun.now()
+
+    init(name: String, schema: String, output: OutputOptions) {
+        (self.name, self.schema, self.output) = (name, schema, output)
+    }
+
+    public static func now() -> Int64 { Int64(time(nil)) }
+
+    /// Notes an input file for the document and the case log.
+    public func addInput(_ path: String, byteCount: UInt64?, hashes: [(name: String, hex: String)] = []) {
+        inputList.append(Self.fileEntry(path, byteCount, hashes))
+    }
+
+    /// Adds hashes to an input noted before.
+    public func addHashes(_ hashes: [(name: String, hex: String)], toInput path: String) {
+        inputList = inputList.map { entry in
+            guard entry["path"] == .string(path), case .object(let members) = entry else { return entry }
+            return .object(members + hashes.map { .init($0.name, .string($0.hex)) })
+        }
+    }
+
+    public func addOutput(_ path: String, byteCount: UInt64?, hashes: [(name: String, hex: String)] = []) {
+        outputList.append(Self.fileEntry(path, byteCount, hashes))
+    }
+
+    private static func fileEntry(_ path: String, _ byteCount: UInt64?, _ hashes: [(name: String, hex: String)])
+        -> JSONValue
+    {
+        .object(
+            [.init("path", .string(path)), .init("size", .optional(byteCount))]
+                + hashes.map { .init($0.name, .string($0.hex)) })
+    }
+
+    /// Raises the exit status; never lowers it.
+    public func raise(_ status: ExitStatus) { self.status = max(self.status, status) }
+
+    public func warn(_ path: String, _ message: String, code: String? = nil, offset: UInt64? = nil) {
+        if !output.quiet { printError("\(name): \(path): \(message)") }
+        warnings.append([
+            "code": .optional(code), "path": .string(path), "message": .string(message), "offset": .optional(offset),
+        ])
+    }
+
+    /// Notes what a reader found: warnings and accepted errors; information only with `--verbose`.
+    public func warn(_ path: String, _ findings: [Finding]) {
+        for finding in findings where finding.severity > .information || output.verbose {
+            warn(path, finding.detail.description, code: finding.detail.code.rawValue, offset: finding.detail.offset)
+        }
+    }
+
+    /// Says once that a dirty log was replayed in memory.
+    public func noteReplayedLog(_ path: String) {
+        warn(path, "log pending: replayed in memory, the file is unchanged", code: "VHDX005")
+    }
+
+    /// Reports an error as one line, as the document's `error`, and in the exit status.
+    public func fail(_ thrown: any Error) {
+        let (status, path, message, detail) = Self.describe(thrown)
+        raise(status)
+        printError(path.isEmpty ? "\(name): \(message)" : "\(name): \(path): \(message)")
+        error = .object([
+            .init("code", .optional(detail?.code.rawValue)),
+            .init("kind", .string((thrown as? DiskError)?.kind.rawValue ?? "io")),
+            .init("path", path.isEmpty ? .null : .string(path)), .init("message", .string(message)),
+            .init("field", .optional(detail?.field)), .init("offset", .optional(detail?.offset)),
+        ])
+    }
+
+    private static func describe(_ thrown: any Error) -> (ExitStatus, String, String, FormatError?) {
+        switch thrown {
+        case let error as DiskError: (ExitStatus(error.kind), error.path, error.explanation, error.formatError)
+        case let error as IOError:
+            (error.reason == .locked ? .busy : .failed, error.path, error.explanation, nil)
+        case let error as FormatError: (.failed, "", error.description, error)
+        default: (.failed, "", "\(thrown)", nil)
+        }
+    }
+
+    /// The document of a single answer.
+    public func document() -> JSONValue {
+        [
+            "schema": .string(schema), "tool_version": .string(toolVersion),
+            "time": .string(rfc3339(unixSeconds: Self.now())), "input": .array(inputList), "result": result,
+            "warnings": .array(warnings), "error": error, "exit": .integer(Int64(status.rawValue)),
+        ]
+    }
+
+    /// Prints the document of one input and starts the next: several inputs give JSON Lines.
+    public func endDocument() throws {
+        try out.line(document())
+        (inputList, warnings, error, result) = ([], [], .null, .null)
+        hasPrinted = true
+    }
+    private var hasPrinted = false
+
+    func finish() {
+        do {
+            if output.json, streamsLines {
+                if case .object(let members) = error { try out.line(.object([.init("type", "error")] + members)) }
+            } else if output.json, !hasPrinted || error != .null {
+                try out.line(document())
+            }
+            try out.flush()
+        } catch {
+            raise(.failed)
+            printError("\(name): \(error)")
+        }
+        if let caseLog = output.caseLog { appendCaseLog(caseLog) }
+    }
+
+    private func appendCaseLog(_ path: String) {
+        let entry = CaseLog.Entry(
+            tool: name, arguments: CommandLine.arguments, started: started, ended: Self.now(), inputs: inputList,
+            outputs: outputList, exit: status.rawValue)
+        do { try CaseLog.append(entry, to: path) } catch {
+            raise(.failed)
+            printError("\(name): \(path): case log: \(error)")
+        }
+    }
+}

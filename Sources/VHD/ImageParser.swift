@@ -1,0 +1,300 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// Reads and checks everything of an image that is there before its blocks.
+struct ImageParser {
+    let file: any BlockFile
+    var findings: Findings
+    let footers: FooterCopies
+    var footer: Footer { footers.active.footer }
+    private var footerOffset: UInt64 { footers.active.offset }
+
+    private(set) var virtualByteCount: UInt64 = 0
+    private(set) var header: DynamicHeader?
+    private(set) var layout: SparseLayout?
+    private(set) var batmap: (header: BatmapHeader, offset: UInt64)?
+    private(set) var locators: [ParentLocator] = []
+
+    init(_ file: any BlockFile, accepting accepted: Set<FormatError.Code>) throws {
+        self.file = file
+        findings = Findings(accepting: accepted)
+        footers = try FooterCopies(reading: file, &findings)
+        try checkCreator()
+        try checkCurrentSize()
+        noteFooter()
+        guard footers.active.isSparse else { return noteFixed() }
+        try readHeader()
+    }
+
+    private func footerError(
+        _ code: FormatError.Code, _ field: String, at offset: UInt64, _ problem: String, section: String = "3"
+    ) -> FormatError {
+        FormatError(code, field: field, offset: footerOffset + offset, problem, section: section)
+    }
+
+    // MARK: Footer
+
+    private func checkCreator() throws(FormatError) {
+        guard footer.isTap, footer.creatorVersion == 1 else { return }
+        throw footerError(
+            .vhdOldTap, "Creator Version", at: 32, "is 0.1 of XenServer, whose bitmaps have another order of bits",
+            section: "14")
+    }
+
+    private mutating func checkCurrentSize() throws(FormatError) {
+        var size = footer.currentSize
+        let isFixed = !footers.active.isSparse
+        if size % sectorByteCount != 0 {
+            findings.warn(
+                footerError(
+                    .vhdCurrentSize, "Current Size", at: 48,
+                    "is \(size), no multiple of 512; the rest of a sector is left out", section: "16"))
+            size = size.roundedDown(to: sectorByteCount)
+        }
+        guard size > 0 else {
+            throw footerError(.vhdCurrentSize, "Current Size", at: 48, "is 0", section: "16")
+        }
+        if isFixed, size > footers.contentsEnd {
+            try findings.refuse(
+                footerError(
+                    .vhdCurrentSize, "Current Size", at: 48,
+                    "is \(size), and only \(footers.contentsEnd) bytes stand before the footer", section: "16"))
+            size = footers.contentsEnd.roundedDown(to: sectorByteCount)
+            guard size > 0 else {
+                throw footerError(.vhdCurrentSize, "Current Size", at: 48, "has no byte in the file", section: "16")
+            }
+        }
+        guard isFixed || size <= largestDynamicByteCount else {
+            throw footerError(
+                .vhdCurrentSize, "Current Size", at: 48,
+                "is \(size), more than \(largestDynamicByteCount), the most of this type", section: "13")
+        }
+        virtualByteCount = size
+    }
+
+    private mutating func noteFooter() {
+        if footer.features & ~1 != 2 {
+            findings.warn(footerError(.vhdFeatures, "Features", at: 8, "is \(hex(footer.features)), not 2 or 3"))
+        }
+        if footer.uniqueID == .zero { findings.warn(footerError(.vhdUniqueID, "Unique ID", at: 68, "is all zeros")) }
+        if !footer.reservedIsZero || (footer.hidden != 0 && !footer.isTap) {
+            findings.warn(footerError(.vhdReserved, "Reserved", at: 85, "is not all zeros"))
+        }
+        let expected = geometryCHS(virtualByteCount: footer.currentSize)
+        if footer.geometry != expected, footer.geometry != .maximum {
+            findings.warn(
+                footerError(
+                    .vhdGeometry, "Disk Geometry", at: 56, "is \(footer.geometry), the size gives \(expected)",
+                    section: "5.1"))
+        }
+        let isByGeometry = ["vpc ", "vs  "].contains(String(decoding: footer.creatorApplication, as: UTF8.self))
+        if isByGeometry, footer.geometry.byteCount != footer.currentSize {
+            findings.note(
+                .information,
+                footerError(
+                    .vhdGeometrySize, "Disk Geometry", at: 56,
+                    "gives \(footer.geometry.byteCount) bytes, which its creator showed of \(footer.currentSize)",
+                    section: "5.2"))
+        }
+        if footer.savedState != 0 {
+            findings.warn(
+                footerError(
+                    .vhdSavedState, "Saved State", at: 84, "is \(footer.savedState): a machine was saved with this disk"))
+        }
+    }
+
+    private mutating func noteFixed() {
+        if footer.dataOffset != noOffset {
+            findings.warn(
+                footerError(.vhdDataOffset, "Data Offset", at: 16, "is \(hex(footer.dataOffset)), not all ones"))
+        }
+        if footers.contentsEnd > virtualByteCount {
+            findings.warn(
+                footerError(
+                    .vhdFixedLength, "Current Size", at: 48,
+                    "is \(footer.currentSize), and \(footers.contentsEnd) bytes stand before the footer", section: "11"))
+        }
+    }
+
+    // MARK: Dynamic header
+
+    private mutating func readHeader() throws {
+        let byteCount = try file.byteCount()
+        let offset = footer.dataOffset
+        guard offset >= sectorByteCount, byteCount >= 1024, offset <= byteCount - 1024 else {
+            throw footerError(
+                .vhdDataOffset, "Data Offset", at: 16,
+                "is \(hex(offset)), outside 0x200...\(hex(byteCount - min(byteCount, 1024)))", section: "16")
+        }
+        if offset % sectorByteCount != 0 {
+            findings.warn(
+                footerError(.vhdDataOffset, "Data Offset", at: 16, "is \(hex(offset)), no multiple of 512"))
+        }
+        let bytes = try file.bytes(at: offset, count: DynamicHeader.byteCount)
+        let header = try DynamicHeader(parsing: bytes.rawBytes)
+        try checkIdentity(of: header, bytes, at: offset)
+        try checkBlockSize(header, at: offset)
+        try checkTable(header, at: offset, byteCount)
+        noteHeader(header, at: offset)
+
+        var structures = [0..<sectorByteCount, offset..<offset + UInt64(DynamicHeader.byteCount)]
+        if footer.diskType == DiskTypeCode.differencing {
+            var parser = ParentLocatorParser(file: file, fileByteCount: byteCount)
+            try parser.parse(header, at: offset, &findings)
+            locators = parser.locators
+            structures += parser.ranges
+            try checkParent(header, at: offset)
+        } else {
+            noteStrayParent(header, at: offset)
+        }
+        if let map = try readBatmap(header, byteCount) { structures += map }
+        self.header = header
+        layout = SparseLayout(
+            header: header, virtualByteCount: virtualByteCount, structures: structures,
+            contentsEnd: footers.contentsEnd)
+    }
+
+    private mutating func checkIdentity(of header: DynamicHeader, _ bytes: [UInt8], at offset: UInt64) throws(FormatError) {
+        guard header.cookie == DynamicHeader.cookie else {
+            throw FormatError(
+                .vhdDataOffset, field: "Cookie", offset: offset,
+                "is \(quoted(header.cookie)), not \"cxsparse\"", section: "6")
+        }
+        guard header.headerVersion >> 16 == 1 else {
+            throw FormatError(
+                .vhdHeader, field: "Header Version", offset: offset + 24,
+                "is \(hex(header.headerVersion)), not 0x10000", section: "6")
+        }
+        let sum = complementedByteSum(bytes.rawBytes, skippingField: DynamicHeader.checksumOffset)
+        guard sum != header.checksum else { return }
+        try findings.refuse(
+            FormatError(
+                .vhdChecksum, field: "Checksum", offset: offset + UInt64(DynamicHeader.checksumOffset),
+                "of the dynamic header is \(hex(header.checksum)), the bytes give \(hex(sum))", section: "4"))
+    }
+
+    private mutating func checkBlockSize(_ header: DynamicHeader, at offset: UInt64) throws(FormatError) {
+        let size = UInt64(header.blockSize)
+        guard size.isPowerOfTwo, size >= sectorByteCount, size <= largestBlockByteCount else {
+            throw FormatError(
+                .vhdBlockSize, field: "Block Size", offset: offset + 32,
+                "is \(size), no power of two from 512 to \(largestBlockByteCount)", section: "16")
+        }
+        guard size != 512 << 10, size != 2 << 20 else { return }
+        findings.warn(
+            FormatError(
+                .vhdUnusualBlockSize, field: "Block Size", offset: offset + 32,
+                "is \(size); Windows opens only 524288 and 2097152", section: "13"))
+    }
+
+    private mutating func checkTable(
+        _ header: DynamicHeader, at offset: UInt64, _ fileByteCount: UInt64
+    ) throws(FormatError) {
+        let needed = virtualByteCount.dividedRoundingUp(by: UInt64(header.blockSize))
+        let entries = UInt64(header.maxTableEntries)
+        guard entries >= needed else {
+            throw FormatError(
+                .vhdMaxTableEntries, field: "Max Table Entries", offset: offset + 28,
+                "is \(entries), and the disk has \(needed) blocks", section: "7")
+        }
+        if entries > needed {
+            findings.note(
+                .information,
+                FormatError(
+                    .vhdMaxTableEntries, field: "Max Table Entries", offset: offset + 28,
+                    "is \(entries), and the disk has \(needed) blocks; Azure wants an exact count", section: "7"))
+        }
+        func refused(_ problem: String) -> FormatError {
+            FormatError(
+                .vhdTableOffset, field: "Table Offset", offset: offset + 16,
+                "is \(hex(header.tableOffset)): \(problem)", section: "16")
+        }
+        guard header.tableOffset >= sectorByteCount else { throw refused("the table lies over the footer's copy") }
+        guard let table = checkedRange(header.tableOffset, 4 * needed), table.upperBound <= footers.contentsEnd else {
+            throw refused("a table of \(needed) entries ends past \(hex(footers.contentsEnd))")
+        }
+        guard !table.overlaps(offset..<offset + UInt64(DynamicHeader.byteCount)) else {
+            throw refused("the table lies over the dynamic header")
+        }
+        if header.tableOffset % sectorByteCount != 0 { findings.warn(refused("no multiple of 512")) }
+        guard fileByteCount >= table.upperBound else { throw refused("the table ends past the file") }
+    }
+
+    private mutating func noteHeader(_ header: DynamicHeader, at offset: UInt64) {
+        if header.dataOffset != noOffset {
+            findings.warn(
+                FormatError(
+                    .vhdHeader, field: "Data Offset", offset: offset + 8,
+                    "is \(hex(header.dataOffset)), not all ones; nothing is looked for there", section: "6"))
+        }
+        if !header.reserved1IsZero || !header.reserved2IsZero {
+            findings.warn(
+                FormatError(
+                    .vhdHeader, field: "Reserved", offset: offset + (header.reserved1IsZero ? 768 : 60),
+                    "is not all zeros", section: "6"))
+        }
+    }
+
+    // MARK: Parent
+
+    private mutating func checkParent(_ header: DynamicHeader, at offset: UInt64) throws(FormatError) {
+        if header.parentUniqueID == .zero {
+            try findings.refuse(
+                FormatError(
+                    .vhdParentIdentity, field: "Parent Unique ID", offset: offset + 40,
+                    "is all zeros: XenServer's sign for a raw image as parent", section: "10.2"))
+        }
+        if locators.isEmpty {
+            findings.note(
+                .error,
+                FormatError(
+                    .vhdParentIdentity, field: "Parent locator", offset: offset + DynamicHeader.locatorsOffset,
+                    "gives no place where the parent may be", section: "10.3"))
+        }
+    }
+
+    private mutating func noteStrayParent(_ header: DynamicHeader, at offset: UInt64) {
+        let isClean =
+            header.parentUniqueID == .zero && header.parentTimestamp == 0
+            && isZero(header.parentUnicodeName.rawBytes)
+            && header.parentLocators.allSatisfy { $0 == ParentLocatorEntry() }
+        guard !isClean else { return }
+        findings.warn(
+            FormatError(
+                .vhdStrayParent, field: "Parent Unique ID", offset: offset + 40,
+                "or another field of a parent is set, and a dynamic disk has none", section: "6"))
+    }
+
+    // MARK: Batmap
+
+    /// The ranges of a usable batmap. A broken one is noted and ignored: reading never needs it.
+    private mutating func readBatmap(_ header: DynamicHeader, _ byteCount: UInt64) throws -> [Range<UInt64>]? {
+        guard footer.isTap, footer.creatorVersion >= 0x0001_0001 else { return nil }
+        let tableEnd = (4 * UInt64(header.maxTableEntries)).roundedUp(to: sectorByteCount)
+        guard let place = checkedRange(header.tableOffset, tableEnd).flatMap({ checkedRange($0.upperBound, 512) }),
+            place.upperBound <= byteCount
+        else { return nil }
+        let bytes = try file.bytes(at: place.lowerBound, count: BatmapHeader.byteCount)
+        let map = try BatmapHeader(parsing: bytes.rawBytes)
+        guard map.cookie == BatmapHeader.cookie else { return nil }
+        guard map.keyhashPresent == 0 else {
+            throw FormatError(
+                .vhdEncrypted, field: "Keyhash Present", offset: place.lowerBound + 29,
+                "is \(map.keyhashPresent): the data is encrypted", section: "14")
+        }
+        let bits = UInt64(map.mapSize) * sectorByteCount * 8
+        guard map.version <= 0x0001_0002, bits >= UInt64(header.maxTableEntries),
+            let range = checkedRange(map.mapOffset, bits / 8), range.upperBound <= byteCount
+        else {
+            findings.warn(
+                FormatError(
+                    .vhdBatmap, field: "batmap", offset: place.lowerBound,
+                    "has version \(hex(map.version)), \(map.mapSize) sectors at \(hex(map.mapOffset)): ignored",
+                    section: "14"))
+            return nil
+        }
+        batmap = (map, place.lowerBound)
+        return [place, range]
+    }
+}
