@@ -90,6 +90,7 @@ let package = Package(
         support("DiskConformance", base + ["FaultInjection"]),
         support("ToolTesting", base),
         // Tests
+        tests("CPlatformTests", ["CPlatform"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["BlockIO", "FaultInjection"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),
@@ -98,7 +99,10 @@ let package = Package(
         tests("ImageChainTests", base + formats + ["ImageChain", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests("ChangeLogTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection"]),
         tests("ReplicationTests", ["ByteCodec", "Replication"]),
-        tests("ReplicatorTests", base + formats + ["ImageChain", "ChangeLog", "Replication", "Replicator", "FaultInjection", "ToolTesting"]),
+        tests(
+            "ReplicatorTests",
+            base + formats
+                + ["ImageChain", "ChangeLog", "Replication", "Replicator", "FaultInjection", "ToolTesting"]),
         tests("GoldenTests", base + formats + ["ImageChain", "ToolTesting"]),
         tests("DifferentialTests", base + formats + ["ImageChain", "ToolTesting"]),
         tests("CrashTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "ToolTesting"]),

@@ -127,7 +127,7 @@ struct FooterCopies: Sendable {
         if trailing.isValid {
             (self.copy, usesTrailing, contentsEnd) = (copy, true, trailing.offset)
             noteCopy(&findings)
-        } else if usable, let problem = trailing.problem {
+        } else if usable, !trailing.failsOnlyChecksum || trailing.isSparse, let problem = trailing.problem {
             (self.copy, usesTrailing) = (copy, false)
             // A footer that is only damaged still ends the blocks' region.
             contentsEnd = trailing.failsOnlyChecksum ? trailing.offset : byteCount
