@@ -63,7 +63,8 @@ extension DiskLayer {
         guard range.upperBound <= geometry.virtualByteCount else {
             throw DiskError(
                 .outOfRange, path: file.path,
-                "bytes \(range.lowerBound) to \(range.upperBound) lie past the disk's end at \(geometry.virtualByteCount)")
+                "bytes \(range.lowerBound) to \(range.upperBound) lie past the disk's end at \(geometry.virtualByteCount)"
+            )
         }
     }
 

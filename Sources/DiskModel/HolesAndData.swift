@@ -10,7 +10,8 @@ public func holesAndData(
     while position < range.upperBound, result.count < limit {
         let data: Range<UInt64>?
         do { data = try file.data(from: position + fileOffset) } catch { throw DiskError(error, doing: "seeking data") }
-        let start = min(range.upperBound, max(position, (data?.lowerBound ?? .max) - min(fileOffset, data?.lowerBound ?? 0)))
+        let start = min(
+            range.upperBound, max(position, (data?.lowerBound ?? .max) - min(fileOffset, data?.lowerBound ?? 0)))
         let end = data.map { min(range.upperBound, $0.upperBound - fileOffset) } ?? range.upperBound
         result.appendRun(Extent(offset: position, byteCount: start - position, source: .hole))
         if start < end, result.count < limit {

@@ -21,7 +21,7 @@ extension LogHeader {
             size = try file.byteCount()
             bytes = size < UInt64(byteCount) ? [] : try file.bytes(at: 0, count: byteCount)
         } catch { throw DiskError(error, doing: "reading the log's header") }
-        do {
+        do throws(FormatError) {
             guard !bytes.isEmpty else {
                 throw FormatError(
                     .hrlFileTooShort, field: "file", offset: 0, "has \(size) bytes; a header alone has \(byteCount)",

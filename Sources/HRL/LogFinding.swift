@@ -1,5 +1,5 @@
 public import ByteCodec
-public import DiskModel
+import DiskModel
 
 /// Something noticed in a log, with the write it is about.
 public struct LogFinding: Hashable, Sendable {

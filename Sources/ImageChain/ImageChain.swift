@@ -148,8 +148,10 @@ public final class ImageChain: VirtualDisk {
         let leaf = try writable()
         try leaf.checkRange(range)
         let sector = UInt64(geometry.logicalSectorByteCount)
-        let inner = range.lowerBound.roundedUp(to: sector)..<max(
-            range.lowerBound.roundedUp(to: sector), range.upperBound.roundedDown(to: sector))
+        let inner =
+            range.lowerBound.roundedUp(
+                to: sector)..<max(
+                range.lowerBound.roundedUp(to: sector), range.upperBound.roundedDown(to: sector))
         if !inner.isEmpty { try leaf.writeZeroes(inner) }
         for edge in [range.lowerBound..<min(inner.lowerBound, range.upperBound), inner.upperBound..<range.upperBound]
         where edge.lowerBound < edge.upperBound {

@@ -13,7 +13,8 @@ public struct OutputOptions: ParsableArguments {
     public var quiet = false
     @Flag(name: [.short, .long], help: "Say more.")
     public var verbose = false
-    @Option(name: .long, help: ArgumentHelp("Append one JSON line about this run, chained by hash.", valueName: "file"),
+    @Option(
+        name: .long, help: ArgumentHelp("Append one JSON line about this run, chained by hash.", valueName: "file"),
         completion: .file())
     public var caseLog: String?
     public init() {}

@@ -114,7 +114,8 @@ private func checkPersistence(_ subject: DiskSubject) throws {
     let block = disk.geometry.blockByteCount ?? (1 << 20)
     // Across a block boundary, and two blocks out of order.
     var expected: [(UInt64, [UInt8])] = []
-    for (index, offset) in [block - sector, 3 * block + sector, 2 * block].enumerated() where offset + 2 * sector <= size {
+    for (index, offset) in [block - sector, 3 * block + sector, 2 * block].enumerated()
+    where offset + 2 * sector <= size {
         let bytes = [UInt8](repeating: UInt8(index + 1), count: Int(2 * sector))
         try disk.write(bytes.rawBytes, at: offset)
         expected.append((offset, bytes))

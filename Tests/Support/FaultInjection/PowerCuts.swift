@@ -119,7 +119,8 @@ public struct PowerCuts: Sendable {
         return result
     }
 
-    private static func apply(_ operation: RecordingFile.Operation, _ fate: Fate, _ contents: inout MemoryFile.Contents) {
+    private static func apply(_ operation: RecordingFile.Operation, _ fate: Fate, _ contents: inout MemoryFile.Contents)
+    {
         if case .lost = fate { return }
         switch operation {
         case .write(let offset, let bytes):
@@ -140,7 +141,8 @@ public struct PowerCuts: Sendable {
         let what =
             switch operation {
             case .write(let offset, let bytes): "write \(bytes.count)@0x\(String(offset, radix: 16))"
-            case .zero(let range): "zero \(range.upperBound - range.lowerBound)@0x\(String(range.lowerBound, radix: 16))"
+            case .zero(let range):
+                "zero \(range.upperBound - range.lowerBound)@0x\(String(range.lowerBound, radix: 16))"
             case .resize(let count): "resize \(count)"
             case .sync: "sync"
             case .mark(let number): "mark \(number)"

@@ -31,7 +31,9 @@ public enum Corpus {
     }()
 
     public static let expectations: [Expectation] = {
-        guard let folder, let text = try? String(contentsOfFile: folder + "/EXPECT.tsv", encoding: .utf8) else { return [] }
+        guard let folder, let text = try? String(contentsOfFile: folder + "/EXPECT.tsv", encoding: .utf8) else {
+            return []
+        }
         return text.split(separator: "\n").dropFirst().compactMap { line in
             let columns = line.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
             guard columns.count >= 7, let size = UInt64(columns[4]) else { return nil }
@@ -52,8 +54,11 @@ public enum Corpus {
             for expectation in expectations {
                 let result = try runProgram(
                     "/bin/sh",
-                    ["-c", "gzip -dc \"$1\" | dd of=\"$2\" conv=sparse bs=64k status=none && truncate -s \"$(gzip -dc \"$1\" | wc -c)\" \"$2\"",
-                     "sh", "\(folder)/\(expectation.file).gz", fresh.path(expectation.file)])
+                    [
+                        "-c",
+                        "gzip -dc \"$1\" | dd of=\"$2\" conv=sparse bs=64k status=none && truncate -s \"$(gzip -dc \"$1\" | wc -c)\" \"$2\"",
+                        "sh", "\(folder)/\(expectation.file).gz", fresh.path(expectation.file),
+                    ])
                 guard result.exit == 0 else { throw ProgramFailure(description: result.error) }
             }
             scratch = fresh

@@ -12,7 +12,9 @@ public enum Peer {
             if FileManager.default.isExecutableFile(atPath: path) { return path }
         }
         announced.withLock {
-            if $0.insert(name).inserted { print("SKIPPED: no \(name) here: comparisons with it do not run (scripts/bootstrap)") }
+            if $0.insert(name).inserted {
+                print("SKIPPED: no \(name) here: comparisons with it do not run (scripts/bootstrap)")
+            }
         }
         return nil
     }

@@ -6,7 +6,8 @@ public final class Scratch: Sendable {
 
     /// - Parameter inMemory: on /dev/shm, where there is one.
     public init(inMemory: Bool = false) throws {
-        let base = inMemory && FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
+        let base =
+            inMemory && FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory()
         folder = URL(fileURLWithPath: base).appendingPathComponent("vhdtools-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
