@@ -1,0 +1,106 @@
+import ArgumentParser
+import BlockIO
+import ByteCodec
+import DiskModel
+import ImageChain
+import Toolbox
+
+@main
+struct VHDMap: Tool {
+    static let configuration = CommandConfiguration(
+        commandName: "vhdmap",
+        abstract: "List where the bytes of a virtual disk come from: data, zeros, holes, parents.",
+        discussion: """
+            EXAMPLES
+              vhdmap disk.vhdx
+              vhdmap --chain snapshot.avhdx
+              vhdmap --json disk.vhd | jq 'select(.state == "data") | .length'
+
+            States: data (bytes in a file), zero (recorded as zeros), hole (never written), parent (the parent's; \
+            only without --chain).
+            """,
+        version: versionText)
+    static let schema = "vhdmap/1"
+    static let columnNames = ["start", "length", "state", "layer", "file_offset", "file"]
+
+    @Argument(help: "A VHD, VHDX or (with --format raw) raw image.", completion: .file())
+    var image: String
+    @Flag(help: "Through all parents, each range with the layer it comes from.")
+    var chain = false
+    @Option(help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"))
+    var range: ByteRangeArgument?
+    @Flag(help: "Tab-separated values with a header line.")
+    var tsv = false
+    @Option(help: ArgumentHelp("Columns of --tsv, of \(Self.columnNames.joined(separator: ",")).", valueName: "list"))
+    var columns: String?
+    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if tsv, output.json { throw ValidationError("--json and --tsv exclude each other") }
+        if columns != nil, !tsv { throw ValidationError("--columns goes with --tsv") }
+        for column in chosenColumns where !Self.columnNames.contains(column) {
+            throw ValidationError("no column \(column); there are \(Self.columnNames.joined(separator: ", "))")
+        }
+    }
+
+    private var chosenColumns: [String] { columns?.split(separator: ",").map(String.init) ?? Self.columnNames }
+
+    func perform(_ run: ToolRun) throws {
+        run.streamsLines = true
+        let source = try open(run)
+        let wanted = range?.range ?? 0..<source.geometry.virtualByteCount
+        try source.layers[0].checkRange(wanted)
+        let writer = RowWriter(run: run, style: style, source: source, columns: chosenColumns, image: image)
+        try writer.begin(wanted)
+        if chain, let whole = source.chain {
+            try visit(wanted, whole) { try writer.row($0) }
+        } else {
+            let layer = source.layers[0]
+            var position = wanted.lowerBound
+            while position < wanted.upperBound {
+                let extents = try layer.extents(in: position..<wanted.upperBound, limit: 4096)
+                for extent in extents { try writer.row(MappedExtent(extent, layer: 0, file: layer.file)) }
+                position = extents[extents.count - 1].end
+            }
+        }
+        try writer.end()
+    }
+
+    private var style: RowWriter.Style { output.json ? .json : tsv ? .tsv : .text(plain: output.bytes) }
+
+    private func visit(_ wanted: Range<UInt64>, _ chain: ImageChain, _ body: (MappedExtent) throws -> Void) throws {
+        var position = wanted.lowerBound
+        while position < wanted.upperBound {
+            let extents = try chain.extents(in: position..<wanted.upperBound, limit: 4096)
+            for mapped in extents { try body(mapped) }
+            position = extents[extents.count - 1].extent.end
+        }
+    }
+
+    /// With `--chain` all layers; else the image alone, whose parent need not be there.
+    private func open(_ run: ToolRun) throws -> MapSource {
+        let file: PosixFile
+        do { file = try PosixFile(image) } catch { throw DiskError(error) }
+        run.addInput(image, byteCount: try file.byteCount())
+        let source: MapSource
+        if chain {
+            let chain = try ImageChain.open(image, imageOptions.openOptions)
+            run.warn(image, chain.findings)
+            source = MapSource(layers: chain.layers, chain: chain)
+        } else {
+            source = MapSource(layers: [try ImageOpener.layer(reading: file, imageOptions.openOptions)], chain: nil)
+        }
+        for layer in source.layers {
+            run.warn(layer.file.path, layer.findings)
+            if layer.hasReplayedLog { run.noteReplayedLog(layer.file.path) }
+        }
+        return source
+    }
+}
+
+struct MapSource {
+    var layers: [any DiskLayer]
+    var chain: ImageChain?
+    var geometry: DiskGeometry { layers[0].geometry }
+}
