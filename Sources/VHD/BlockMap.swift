@@ -5,7 +5,7 @@ import DiskModel
 /// Says where the bytes of a dynamic or differencing image are.
 struct BlockMap: Sendable {
     let file: any BlockFile
-    let layout: SparseLayout
+    var layout: SparseLayout
     let isDifferencing: Bool
     /// Dynamic images only: take every sector of an allocated block from the file.
     let ignoresBitmaps: Bool

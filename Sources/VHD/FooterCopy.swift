@@ -17,19 +17,23 @@ struct FooterCopy: Sendable {
     var failsOnlyChecksum: Bool { problem?.code == .vhdChecksum }
     var isSparse: Bool { [DiskTypeCode.dynamic, DiskTypeCode.differencing].contains(footer.diskType) }
 
-    init(reading file: any BlockFile, at offset: UInt64, storedByteCount: UInt64 = 512) throws {
+    /// - Parameter cookieCode: the rule that is broken where there is no footer.
+    init(
+        reading file: any BlockFile, at offset: UInt64, storedByteCount: UInt64 = 512, cookieCode: FormatError.Code
+    ) throws {
         var bytes = try file.bytes(at: offset, count: Int(storedByteCount))
         bytes += [UInt8].zeros(Footer.byteCount - bytes.count)
         let footer = try Footer(parsing: bytes.rawBytes)
         (self.offset, self.storedByteCount) = (offset, storedByteCount)
         (self.bytes, self.footer) = (bytes, footer)
-        problem = Self.problem(of: footer, bytes, at: offset)
+        problem = Self.problem(of: footer, bytes, at: offset, cookieCode)
     }
 
     /// The first rule a footer breaks, from identity over version and type to the checksum, which therefore is only
     /// blamed when it alone is wrong.
-    private static func problem(of footer: Footer, _ bytes: [UInt8], at offset: UInt64) -> FormatError? {
-        let cookieCode: FormatError.Code = offset == 0 ? .vhdFooterCopy : .vhdTrailingFooter
+    private static func problem(
+        of footer: Footer, _ bytes: [UInt8], at offset: UInt64, _ cookieCode: FormatError.Code
+    ) -> FormatError? {
         switch footer.cookie {
         case Footer.cookie: break
         case Array("v_poison".utf8):
@@ -97,11 +101,13 @@ struct FooterCopies: Sendable {
         let byteCount = try file.byteCount()
         guard byteCount >= 511 else {
             throw FormatError(
-                .vhdTooShort, field: "footer", offset: 0, "does not fit: the file has \(byteCount) bytes", section: "15")
+                .vhdTooShort, field: "footer", offset: 0, "does not fit: the file has \(byteCount) bytes", section: "15"
+            )
         }
         let isShort = byteCount % 512 == 511
         let stored: UInt64 = isShort ? 511 : 512
-        let trailing = try FooterCopy(reading: file, at: byteCount - stored, storedByteCount: stored)
+        let trailing = try FooterCopy(
+            reading: file, at: byteCount - stored, storedByteCount: stored, cookieCode: .vhdTrailingFooter)
         if isShort, trailing.isValid || trailing.failsOnlyChecksum {
             findings.warn(
                 FormatError(
@@ -121,7 +127,7 @@ struct FooterCopies: Sendable {
             (copy, usesTrailing, contentsEnd) = (nil, true, trailing.offset)
             return
         }
-        let copy = byteCount >= 1024 ? try FooterCopy(reading: file, at: 0) : nil
+        let copy = byteCount >= 1024 ? try FooterCopy(reading: file, at: 0, cookieCode: .vhdFooterCopy) : nil
         if copy?.problem?.code == .vhdDisabled, let problem = copy?.problem { throw problem }
         let (usable, acceptable) = Self.judge(copy)
         if trailing.isValid {

@@ -23,8 +23,7 @@ struct ImageParser {
         try checkCreator()
         try checkCurrentSize()
         noteFooter()
-        guard footers.active.isSparse else { return noteFixed() }
-        try readHeader()
+        if footers.active.isSparse { try readHeader() } else { noteFixed() }
     }
 
     private func footerError(
@@ -100,7 +99,8 @@ struct ImageParser {
         if footer.savedState != 0 {
             findings.warn(
                 footerError(
-                    .vhdSavedState, "Saved State", at: 84, "is \(footer.savedState): a machine was saved with this disk"))
+                    .vhdSavedState, "Saved State", at: 84, "is \(footer.savedState): a machine was saved with this disk"
+                ))
         }
     }
 
@@ -113,7 +113,8 @@ struct ImageParser {
             findings.warn(
                 footerError(
                     .vhdFixedLength, "Current Size", at: 48,
-                    "is \(footer.currentSize), and \(footers.contentsEnd) bytes stand before the footer", section: "11"))
+                    "is \(footer.currentSize), and \(footers.contentsEnd) bytes stand before the footer", section: "11")
+            )
         }
     }
 
@@ -155,7 +156,9 @@ struct ImageParser {
             contentsEnd: footers.contentsEnd)
     }
 
-    private mutating func checkIdentity(of header: DynamicHeader, _ bytes: [UInt8], at offset: UInt64) throws(FormatError) {
+    private mutating func checkIdentity(of header: DynamicHeader, _ bytes: [UInt8], at offset: UInt64)
+        throws(FormatError)
+    {
         guard header.cookie == DynamicHeader.cookie else {
             throw FormatError(
                 .vhdDataOffset, field: "Cookie", offset: offset,

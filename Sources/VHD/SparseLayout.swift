@@ -12,8 +12,8 @@ struct SparseLayout: Sendable {
     let tableOffset: UInt64
     /// Structures that no block may touch, in order; none is empty.
     let structures: [Range<UInt64>]
-    /// Where the blocks' region ends.
-    let contentsEnd: UInt64
+    /// Where the blocks' region ends; a writer moves it.
+    var contentsEnd: UInt64
 
     /// Bytes of a block with its bitmap.
     var strideByteCount: UInt64 { bitmapByteCount + blockByteCount }

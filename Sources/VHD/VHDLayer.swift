@@ -52,9 +52,9 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
     /// - Throws: as for reading; `.refused` for what may only be read: differencing images, saved machines, images whose
     ///   footers contradict each other, images opened by way of `accepted`.
     public convenience init(writing file: any BlockFile, options: VHDReadOptions = .init()) throws(DiskError) {
-        let repaired = try Writer.prepare(file, try Self.parse(file, options))
+        try Repair.prepare(file, try Self.parse(file, options), accepting: options.accepted)
         try self.init(try Self.parse(file, options), options)
-        let writer = Writer(file, footer: repaired.footer, footerOffset: repaired.footerOffset)
+        let writer = Writer(file, footer: footers.trailing.bytes, footerOffset: footers.trailing.offset)
         state.withLock { $0.writer = writer }
     }
 
@@ -106,7 +106,7 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
         let byteCount = try file.byteCount()
         guard byteCount >= 511 else { return false }
         let cookies = [Footer.cookie, Array("v_poison".utf8)]
-        for offset in [byteCount - (byteCount % 512 == 511 ? 511 : 512 - (byteCount < 512 ? 1 : 0)), 0] {
+        for offset in [byteCount - (byteCount % 512 == 511 ? 511 : 512), 0] {
             if cookies.contains(try file.bytes(at: offset, count: 8)) { return true }
         }
         return false

@@ -1,0 +1,71 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// What happens to an image before it is written: it is refused, or both copies of its footer are made whole.
+enum Repair {
+    /// Leaves a file whose trailing footer is valid and 512 bytes long and, in a dynamic image, equals the copy at 0.
+    /// At most one footer is touched between two flushes, and the other one is valid then.
+    static func prepare(
+        _ file: any BlockFile, _ image: ImageParser, accepting accepted: Set<FormatError.Code>
+    ) throws(DiskError) {
+        try refuseUnwritable(file, image, accepted)
+        try diskErrors(file.path, "checking the blocks before writing") { try checkBlocks(file, image) }
+        try diskErrors(file.path, "repairing the footer") { try repairFooters(file, image.footers) }
+    }
+
+    private static func refuseUnwritable(
+        _ file: any BlockFile, _ image: ImageParser, _ accepted: Set<FormatError.Code>
+    ) throws(DiskError) {
+        func refused(_ text: String, _ hint: String? = nil) -> DiskError {
+            DiskError(.refused, path: file.path, text, hint: hint)
+        }
+        guard image.footer.diskType != DiskTypeCode.differencing else {
+            throw refused("a differencing VHD cannot be written yet")
+        }
+        guard image.footer.savedState == 0 else {
+            throw refused(
+                "a virtual machine was saved with this disk, and would find it changed",
+                "start the machine and shut it down, or discard its saved state")
+        }
+        for finding in image.findings.all where finding.severity == .error {
+            if finding.detail.code == .vhdFootersDiffer, accepted.contains(.vhdFootersDiffer) { continue }
+            throw DiskError(
+                .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail),
+                hint: "copy the image into a new one and write that")
+        }
+        if let header = image.header, header.tableOffset % sectorByteCount != 0 {
+            throw refused("a block table that does not begin at a sector cannot be written safely")
+        }
+    }
+
+    /// Every block must be whole: space for new ones is taken behind the last.
+    private static func checkBlocks(_ file: any BlockFile, _ image: ImageParser) throws {
+        guard let layout = image.layout else { return }
+        var order = BlockOrder()
+        var table = BlockAllocationTable(file, layout)
+        try order.visit(&table, layout) { offset in
+            guard offset + layout.strideByteCount <= layout.contentsEnd else {
+                throw FormatError(
+                    .vhdBlockPastEnd, field: "BAT", offset: layout.tableOffset,
+                    "has a block at \(hex(offset)) that goes on past the end of the blocks at "
+                        + "\(hex(layout.contentsEnd))", section: "16")
+            }
+        }
+    }
+
+    private static func repairFooters(_ file: any BlockFile, _ footers: FooterCopies) throws(IOError) {
+        let bytes = footers.active.bytes
+        if !footers.usesTrailing {
+            try file.write(bytes, at: try file.byteCount().roundedUp(to: sectorByteCount))
+            try file.sync()
+        } else if footers.trailing.storedByteCount < UInt64(bytes.count) {
+            try file.write([0], at: footers.trailing.offset + footers.trailing.storedByteCount)
+            try file.sync()
+        }
+        if footers.active.isSparse, footers.copy?.bytes != bytes {
+            try file.write(bytes, at: 0)
+            try file.sync()
+        }
+    }
+}

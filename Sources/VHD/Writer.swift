@@ -1,0 +1,202 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// Writes blocks, in this order:
+///
+/// 1. Space is reserved in steps of 1, 2, 4 … 32 blocks: the footer is written at the new end of the file, which
+///    lengthens it, then a flush. A power cut before the flush leaves a file whose last sector may be no footer: the
+///    copy at 0 is valid. After the flush, both are.
+/// 2. The footer at the old end, now inside the reserved space, is zeroed. A power cut leaves reserved space that no
+///    entry of the block table (BAT) names.
+/// 3. A new block's bitmap of ones and its payload are written into reserved space, where everything reads as zeros;
+///    payload of older blocks is written in place. A power cut leaves any of it, sector by sector: a new block is not
+///    in the BAT, and sectors whose bits are clear are not shown, so both read as zeros as before.
+/// 4. `flush`: a flush, so that payload and new bitmaps are durable.
+/// 5. The changed sectors of older bitmaps and of the BAT are written. Each shows only payload that is durable, so any
+///    of them may be lost.
+/// 6. A flush. Everything written before is durable and shown.
+/// 7. `close`: after 4 to 6 the footer is written right behind the last block, then a flush. The footer at the end still
+///    stands.
+/// 8. The file is cut behind the new footer, then a flush. Cut or not, a footer is its last sector.
+///
+/// A block that was never entered because of a power cut stays as unused space in the file. The copy of the footer at 0
+/// is never touched, neither are the Unique ID and XenServer's batmap: bits only turn from 0 to 1 here, and a 0 in the
+/// batmap where a block has become full costs others a look at the block's bitmap and no more.
+///
+/// After a failed flush nobody knows what the file holds: every further write is refused.
+struct Writer: Sendable {
+    /// Blocks' data is aligned to a page, smaller blocks to their size.
+    private static let alignment: UInt64 = 4096
+    private static let largestStep: UInt64 = 32
+    private static let longestStepByteCount: UInt64 = 256 << 20
+    /// A sector number of 32 bits, all ones being taken.
+    private static let fileLimit = UInt64(UInt32.max) * sectorByteCount
+    /// What may be changed in memory before it is flushed by itself: BAT sectors, and bytes of bitmaps.
+    private static let dirtyPieceLimit = 256
+    private static let dirtyBitmapByteLimit: UInt64 = 1 << 20
+
+    let file: any BlockFile
+    private let footer: [UInt8]
+    /// Where the trailing footer stands: the end of the reserved space.
+    private(set) var footerOffset: UInt64
+    /// Where the used space ends.
+    private var usedEnd: UInt64
+    private var step: UInt64 = 1
+    /// Part of the reserved space that may not read as zeros: to be zeroed before it is used.
+    private var unclean: Range<UInt64>?
+    /// Why no more is written.
+    private var refusal: String?
+
+    init(_ file: any BlockFile, footer: [UInt8], footerOffset: UInt64) {
+        (self.file, self.footer, self.footerOffset) = (file, footer, footerOffset)
+        usedEnd = footerOffset
+    }
+
+    func checkUsable() throws(DiskError) {
+        if let refusal { throw DiskError(.refused, path: file.path, refusal) }
+    }
+
+    // MARK: Blocks
+
+    /// Writes whole sectors inside one block.
+    mutating func write(_ bytes: RawSpan, toBlock block: UInt64, at inside: UInt64, _ map: inout BlockMap) throws {
+        let entry = try map.table.entry(block)
+        guard entry != unallocatedEntry else { return try allocate(block, bytes, at: inside, &map) }
+        let offset = try map.layout.blockOffset(block, entry: entry)
+        try file.write(bytes, at: offset + map.layout.bitmapByteCount + inside)
+        guard var bitmap = try map.bitmap(of: block, at: offset) else { return }
+        let sectors = Int(inside / sectorByteCount)..<Int((inside + UInt64(bytes.byteCount)) / sectorByteCount)
+        guard bitmap.runEnd(from: sectors.lowerBound, to: sectors.upperBound, isSet: true) < sectors.upperBound else {
+            return
+        }
+        bitmap.set(sectors)
+        map.bitmaps.keepDirty(bitmap, of: block, at: offset, sectors)
+        try flushWhenMuch(&map)
+    }
+
+    /// Makes whole sectors of one block read as zeros. A block that is not there stays so.
+    mutating func zero(_ range: Range<UInt64>, ofBlock block: UInt64, _ map: inout BlockMap) throws {
+        let entry = try map.table.entry(block)
+        guard entry != unallocatedEntry else { return }
+        let data = try map.layout.blockOffset(block, entry: entry) + map.layout.bitmapByteCount
+        // Also under clear bits: readers that ignore the bitmap then agree.
+        try file.zero(data + range.lowerBound..<data + range.upperBound)
+    }
+
+    private mutating func allocate(
+        _ block: UInt64, _ bytes: RawSpan, at inside: UInt64, _ map: inout BlockMap
+    ) throws {
+        let layout = map.layout
+        let offset = nextBlockOffset(layout)
+        if offset + layout.strideByteCount > footerOffset { try reserve(&map) }
+        if let unclean { try file.zero(unclean) }
+        // Until the block is whole, its place is not clean.
+        unclean = offset..<offset + layout.strideByteCount
+        try file.write(Self.fullBitmap(layout), at: offset)
+        try file.write(bytes, at: offset + layout.bitmapByteCount + inside)
+        try map.table.set(block, to: UInt32(offset / sectorByteCount))
+        map.bitmaps.keep(nil, of: block)
+        unclean = nil
+        usedEnd = offset + layout.strideByteCount
+        try flushWhenMuch(&map)
+    }
+
+    /// Where the next block begins: with its bitmap, so that its data is aligned.
+    private func nextBlockOffset(_ layout: SparseLayout) -> UInt64 {
+        let unit = min(Self.alignment, layout.blockByteCount)
+        return (usedEnd.roundedUp(to: sectorByteCount) + layout.bitmapByteCount).roundedUp(to: unit)
+            - layout.bitmapByteCount
+    }
+
+    /// One bit for every sector of a block, set; zeros to the end of the bitmap's last sector.
+    private static func fullBitmap(_ layout: SparseLayout) -> [UInt8] {
+        let bits = Int(layout.blockByteCount / sectorByteCount)
+        var bytes = [UInt8].zeros(Int(layout.bitmapByteCount))
+        for index in 0..<bits / 8 { bytes[index] = 0xff }
+        if bits % 8 != 0 { bytes[bits / 8] = ~(0xff >> UInt8(bits % 8)) }
+        return bytes
+    }
+
+    // MARK: Space
+
+    /// Steps 1 and 2.
+    private mutating func reserve(_ map: inout BlockMap) throws {
+        let layout = map.layout
+        let offset = nextBlockOffset(layout)
+        let unit = min(Self.alignment, layout.blockByteCount)
+        let stride = layout.strideByteCount.roundedUp(to: unit)
+        let room = (Self.fileLimit - sectorByteCount - min(offset, Self.fileLimit - sectorByteCount)) / stride
+        let count = min(step, room, max(1, Self.longestStepByteCount / stride))
+        guard count > 0 else {
+            throw DiskError(
+                .refused, path: file.path, "no room for another block: the file of a dynamic VHD ends at 2 TiB")
+        }
+        let end = (offset + count * stride).roundedUp(to: sectorByteCount)
+        do {
+            try file.write(footer, at: end)
+        } catch {
+            // The footer is to be the last sector again; where that fails, the copy at 0 is there.
+            do { try file.resize(to: footerOffset + sectorByteCount) } catch {
+                refusal = "the file could neither be lengthened nor cut back: \(error.explanation)"
+            }
+            throw error
+        }
+        try sync()
+        unclean = min(footerOffset, unclean?.lowerBound ?? footerOffset)..<footerOffset + sectorByteCount
+        footerOffset = end
+        map.layout.contentsEnd = end
+        step = min(step * 2, Self.largestStep)
+    }
+
+    // MARK: Flushing
+
+    mutating func sync() throws {
+        do { try file.sync() } catch {
+            refusal = "an earlier flush failed (\(error.explanation)): what was written since the last one may be lost"
+            throw error
+        }
+    }
+
+    private mutating func flushWhenMuch(_ map: inout BlockMap) throws {
+        let bitmapByteCount = UInt64(map.bitmaps.dirtyBlockCount) * map.layout.bitmapByteCount
+        if map.table.dirtyPieces.count > Self.dirtyPieceLimit || bitmapByteCount > Self.dirtyBitmapByteLimit {
+            try flush(&map)
+        }
+    }
+
+    /// Steps 4 to 6.
+    mutating func flush(_ map: inout BlockMap) throws {
+        try sync()
+        let bitmaps = map.bitmaps.dirtySectors()
+        guard !bitmaps.isEmpty || !map.table.dirtyPieces.isEmpty else { return }
+        do {
+            for sector in bitmaps { try file.write(sector.bytes, at: sector.offset) }
+            try map.table.writeDirtyPieces()
+        } catch {
+            refusal = "an earlier flush failed: what was written since the last one may be lost"
+            throw error
+        }
+        try sync()
+        map.bitmaps.markClean()
+    }
+
+    /// Steps 7 and 8; nothing is written after.
+    mutating func close(_ map: inout BlockMap?) throws {
+        guard map != nil else {
+            try sync()
+            return refusal = "the image was closed"
+        }
+        try flush(&map!)
+        let end = usedEnd.roundedUp(to: sectorByteCount)
+        if end + sectorByteCount <= footerOffset {
+            try file.write(footer, at: end)
+            try sync()
+            try file.resize(to: end + sectorByteCount)
+            try sync()
+            footerOffset = end
+            map?.layout.contentsEnd = end
+        }
+        refusal = "the image was closed"
+    }
+}
