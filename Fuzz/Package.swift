@@ -1,26 +1,34 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func product(_ name: String) -> Target.Dependency { .product(name: name, package: "vhdtools") }
+
 /// A libFuzzer target: Sources/<name>/<name>.swift, which defines `LLVMFuzzerTestOneInput`; seeds in Seeds/<name>/.
 /// `products` are library products of the main package; only what they declare `public` can be seen here.
 func fuzz(_ name: String, _ products: [String]) -> Target {
     .executableTarget(
         name: name,
-        dependencies: products.map { .product(name: $0, package: "vhdtools") },
-        swiftSettings: [
-            .enableUpcomingFeature("ExistentialAny"),
-            .enableUpcomingFeature("MemberImportVisibility"),
-            .enableUpcomingFeature("InternalImportsByDefault"),
-            // `main` is libFuzzer's.
-            .unsafeFlags(["-parse-as-library"]),
-        ])
+        dependencies: ["FuzzSupport"] + products.map(product),
+        // `main` is libFuzzer's.
+        swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
 }
 
 let package = Package(
     name: "vhdtools-fuzz",
     dependencies: [.package(name: "vhdtools", path: "..")],
     targets: [
-        fuzz("Digests", ["DiskModel"])
+        .target(name: "FuzzSupport", dependencies: [product("DiskModel")], path: "Support", swiftSettings: settings),
+        fuzz("Digests", ["DiskModel"]),
+        fuzz("VHDImage", ["DiskModel", "DiskFormats"]),
+        fuzz("VHDXImage", ["DiskModel", "DiskFormats"]),
+        fuzz("HRLLog", ["DiskModel", "DiskFormats"]),
+        fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]
 )

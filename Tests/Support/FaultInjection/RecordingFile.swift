@@ -79,7 +79,9 @@ public final class RecordingFile: BlockFile {
 
     public func data(from offset: UInt64) -> Range<UInt64>? {
         let contents = self.contents
-        guard let held = contents.pages.held(from: offset), held.lowerBound < contents.byteCount else { return nil }
+        guard offset < contents.byteCount, let held = contents.pages.held(from: offset),
+            held.lowerBound < contents.byteCount
+        else { return nil }
         return held.clamped(to: offset..<contents.byteCount)
     }
 }
