@@ -18,6 +18,12 @@ public enum LogFault: Error, Hashable, Codable, Sendable, CustomStringConvertibl
     case beyondDisk(name: String, end: UInt64, size: UInt64)
     case tooMany(count: Int)
 
+    private enum CodingKeys: String, CodingKey {
+        case gap, restart, fork, overtaken, duplicate, cycle, unclosed, damaged
+        case beyondDisk = "beyond_disk"
+        case tooMany = "too_many"
+    }
+
     /// Stable word for each case.
     public var code: String {
         switch self {

@@ -1,9 +1,9 @@
 /// The side where the machine runs: decides, and does nothing. Feed it events, do the actions it returns.
 ///
 /// ## Driving it
-/// Load the record, `init(_:)`, `handle(.woke(report))`, then the operation asked for. Do the returned actions in order:
-/// `save` first, so that what follows is always backed by what is stored; then those that need no answer; the last may
-/// be one that does. Hand its answer to `handle`, and so on until no such action is under way. There is never more than
+/// Load the record, `init(_:)`, `handle(.woke(report))`, then the operation asked for. Do the returned actions in order;
+/// what stands after `save` is backed by what is stored, what stands before must not be lost. The last may be one that
+/// is answered. Hand its answer to `handle`, and so on until no such action is under way. There is never more than
 /// one. The replica's answers come from its own machine (`Replica`): an action that tells it something is done when the
 /// replica's event was handled **and its record saved**, so the replica is never behind what the primary believes.
 ///
@@ -46,6 +46,8 @@ public struct Primary: Sendable {
         self.record = record
     }
 
+    init(unchecked record: PrimaryRecord) { self.record = record }
+
     public var state: PrimaryState { record.state }
 
     /// What happens on `event`.
@@ -57,7 +59,7 @@ public struct Primary: Sendable {
         let changed = turn.record != record
         record = turn.record
         underWay = turn.underWay
-        var actions = changed ? [Action.save] + turn.actions : turn.actions
+        var actions = turn.early + (changed ? [.save] : []) + turn.actions
         if let next = next(at: now) {
             if !(underWay.map { next.isSameTask(as: $0) } ?? false) {
                 actions.append(next)
@@ -69,7 +71,7 @@ public struct Primary: Sendable {
 
     /// When to send `tick` next, in Unix seconds; nil when time changes nothing.
     public var wakeTime: Int64? {
-        if let retry = record.retry { return retry.due }
+        if let retry = record.retry, underWay == nil { return retry.due }
         return record.state.cyclesByTheClock ? record.nextCycle : nil
     }
 

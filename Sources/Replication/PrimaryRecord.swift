@@ -4,7 +4,7 @@ public struct PrimaryRecord: Hashable, Codable, Sendable {
         public let identity: DiskIdentity
         public internal(set) var position: ChainPosition
         /// Received logs of which the source may still have the file.
-        public internal(set) var known: Set<LogID>
+        public internal(set) var known: [LogID]
         /// Hash of the disk as copied; nil before it was verified.
         public internal(set) var digest: String?
 

@@ -58,39 +58,80 @@ extension PrimaryTurn {
             stop(stops, telling: false)
         case .replicaFailedOver:
             guard record.state.isTracking, record.state.name != .preparedForFailover else { throw unexpected }
-            let failure = Failure(.invalidReplicaState, message: Primary.failedOverMessage)
-            breakOff()
-            record.statistics.note(failure.message, remedy: failure.cause.remedy, at: now)
-            switch record.state {
-            case .suspended(let work), .error(_, let work): record.state = .error(failure, work)
-            case .resynchronizeSuspended(let pass): record.state = .error(failure, .resynchronizing(pass: pass))
-            case let state: record.state = .error(failure, state.work ?? .resynchronizing(pass: .baseline))
-            }
+            replicaFailedOver()
         default: throw unexpected
+        }
+    }
+
+    private mutating func replicaFailedOver() {
+        let failure = Failure(.invalidReplicaState, message: Primary.failedOverMessage)
+        if case .error(failure, _) = record.state { return }
+        breakOff()
+        record.statistics.note(failure.message, remedy: failure.cause.remedy, at: now)
+        switch record.state {
+        case .suspended(let work), .error(_, let work): record.state = .error(failure, work)
+        case .resynchronizeSuspended(let pass): record.state = .error(failure, .resynchronizing(pass: pass))
+        case let state: record.state = .error(failure, state.work ?? .resynchronizing(pass: .baseline))
         }
     }
 
     private mutating func woke(_ report: ReplicaReport?) {
         underWay = nil
-        guard let report, report.applied.count == record.disks.count, report.received.count == record.disks.count
+        switch record.state {
+        case .preparedForFailover: actions.append(.lockMachine(true))
+        case .replicating: actions.append(.lockMachine(false))
+        default: break
+        }
+        guard let report, record.state.isTracking, report.applied.count == record.disks.count,
+            report.received.count == record.disks.count
         else { return }
-        if case .transferring(var position)? = record.state.pass {
-            // Only what both sides know counts: the replica may have been put back, or hold an attempt given up.
-            let there = report.copy ?? CopyPosition()
-            if there.disk < position.disk {
-                position = CopyPosition(disk: max(0, there.disk), byte: there.byte, attempt: position.attempt)
-            } else if there.disk == position.disk, there.byte < position.byte || !position.verifying {
-                position.byte = min(position.byte, there.byte)
-                position.verifying = false
-            }
-            record.state.pass = .transferring(position: position)
+        switch report.state {
+        case .failedOverWaitingCompletion, .failedOver:
+            if record.state.name != .preparedForFailover { replicaFailedOver() }
+            return
+        case .waitingForStartResynchronize:
+            if stopsFit(report.stops), !awaitsBaseline { stop(report.stops, telling: false) }
+            return
+        default: break
+        }
+        if case .transferring(let position)? = record.state.pass { meet(position, report.copy) }
+        if case .initialReplicationInProgress(.seed(.awaiting)) = record.state, let copy = report.copy,
+            copy.disk == record.disks.count
+        {
+            record.state = .initialReplicationInProgress(
+                .online(pass: .settling(cycle: .delivering(delivery: .switching))))
         }
         if case .sending(_, let queue)? = record.state.delivery, let log = queue.first,
             report.received[log.disk] == log.id
         {
             acknowledge(log)
         }
-        if record.state.isTracking { note(applied: report.applied) }
+        note(applied: report.applied)
+    }
+
+    /// Whether what the replica was before does not matter any more, or was seen already.
+    private var awaitsBaseline: Bool {
+        switch record.state {
+        case .error, .waitingForStartResynchronize: true
+        default: record.state.pass == .baseline || record.state.pass == .announcing
+        }
+    }
+
+    /// Goes on where both sides agree: the replica may have been put back, or hold an attempt that was given up.
+    private mutating func meet(_ mine: CopyPosition, _ there: CopyPosition?) {
+        guard let there else {
+            // It does not know of the pass. No log was sent since the baseline, so that still holds.
+            record.state.pass = .announcing
+            return
+        }
+        var position = mine
+        if there.disk < mine.disk {
+            position = CopyPosition(disk: max(0, there.disk), byte: there.byte)
+        } else if there.disk == mine.disk, there.byte < mine.byte {
+            position.byte = there.byte
+            position.verifying = false
+        }
+        record.state.pass = .transferring(position: position)
     }
 
     private mutating func tick() {
@@ -171,9 +212,9 @@ extension PrimaryTurn {
         for index in record.disks.indices {
             let baseline = LogOrder.baseline(logs[index])
             record.disks[index].position = ChainPosition(received: baseline.tip, applied: baseline.tip)
-            record.disks[index].known = Set(baseline.covered)
+            record.disks[index].known = baseline.covered
             if !baseline.setAside.isEmpty {
-                actions.append(.setAsideLogs(disk: index, names: baseline.setAside))
+                early.append(.setAsideLogs(disk: index, names: baseline.setAside))
             }
         }
     }
@@ -187,9 +228,9 @@ extension PrimaryTurn {
         for index in record.disks.indices {
             let disk = record.disks[index]
             let pickup = LogOrder.pickup(
-                logs[index], after: disk.position.received, known: disk.known, diskSize: disk.identity.size)
+                logs[index], after: disk.position.received, known: Set(disk.known), diskSize: disk.identity.size)
             // Ids are remembered as long as their files are there.
-            record.disks[index].known = Set(pickup.known.compactMap(\.uniqueID))
+            record.disks[index].known = pickup.known.compactMap(\.uniqueID)
             if !pickup.known.isEmpty {
                 actions.append(.releaseLogs(disk: index, names: pickup.known.map(\.name)))
             }
@@ -276,7 +317,7 @@ extension PrimaryTurn {
     private mutating func acknowledge(_ log: OutgoingLog) {
         guard case .sending(let cycle, let queue)? = record.state.delivery else { return }
         record.disks[log.disk].position.received = log.id
-        record.disks[log.disk].known.insert(log.id)
+        record.disks[log.disk].known.append(log.id)
         record.statistics.roll(to: now)
         record.statistics.bytes = record.statistics.bytes.saturating(adding: log.bytes)
         record.statistics.pendingBytes -= min(record.statistics.pendingBytes, log.bytes)

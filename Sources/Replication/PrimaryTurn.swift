@@ -2,6 +2,8 @@
 struct PrimaryTurn {
     var record: PrimaryRecord
     var underWay: Primary.Action?
+    /// What comes before the record is stored, because a kill in between must not lose it.
+    var early: [Primary.Action] = []
     var actions: [Primary.Action] = []
     let event: Primary.Event
     let now: Moment

@@ -14,6 +14,7 @@ public struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
         case noTestFailover = "no test failover is running"
         case failoverUnfinished = "the failover is still being carried out"
         case replicaNotFailedOver = "the replica has not been failed over"
+        case seedNotAnnounced = "the primary has not announced a seed"
         case noDisks = "there are no disks to replicate"
     }
 

@@ -69,6 +69,18 @@ extension ReplicaRecord {
         guard cycles.allSatisfy({ $0.tips.count == disks.count }) else {
             throw RecordFault(description: "a cycle is not of these disks")
         }
+        for (index, disk) in disks.enumerated() {
+            let chain = [disk.position.applied] + disk.pending.map(\.id)
+            guard chain.last == disk.position.received else { throw RecordFault(description: "logs are missing") }
+            var place = 0
+            for cycle in cycles {
+                guard let found = chain[place...].firstIndex(of: cycle.tips[index]) else {
+                    throw RecordFault(description: "a cycle's logs are missing")
+                }
+                place = found
+            }
+        }
+        guard !applying || !cycles.isEmpty else { throw RecordFault(description: "no cycle is there to be applied") }
         switch state {
         case .waitingForInitialReplication(let copy): try check(copy)
         case .suspended(let work):
@@ -108,4 +120,12 @@ public struct ReplicaReport: Hashable, Codable, Sendable {
     /// Each disk's last log that is stored, and that is applied.
     public let received: [LogID?]
     public let applied: [LogID?]
+    /// Why it waits for a resynchronisation; empty when it does not.
+    public let stops: [DiskStop]
+
+    public init(
+        state: StateName, copy: CopyPosition?, received: [LogID?], applied: [LogID?], stops: [DiskStop] = []
+    ) {
+        (self.state, self.copy, self.received, self.applied, self.stops) = (state, copy, received, applied, stops)
+    }
 }

@@ -18,6 +18,12 @@ public enum ResyncReason: Hashable, Codable, Sendable, CustomStringConvertible {
     /// An administrator asked for it.
     case requested
 
+    private enum CodingKeys: String, CodingKey {
+        case log
+        case tooLarge = "too_large"
+        case offline, unlogged, reverted, changed, reversed, cancelled, requested
+    }
+
     /// Stable word for each case.
     public var code: String {
         switch self {
