@@ -13,6 +13,7 @@ public final class MemoryFile: BlockFile {
         public init(_ bytes: [UInt8]) { write(bytes.rawBytes, at: 0) }
 
         public mutating func write(_ bytes: RawSpan, at offset: UInt64) {
+            guard bytes.byteCount > 0 else { return }
             pages.write(bytes, at: offset)
             byteCount = max(byteCount, offset + UInt64(bytes.byteCount))
         }
@@ -48,6 +49,7 @@ public final class MemoryFile: BlockFile {
     public func byteCount() -> UInt64 { state.withLock { $0.byteCount } }
 
     public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
+        guard buffer.byteCount > 0 else { return }
         let contents = self.contents
         guard let range = checkedRange(offset, UInt64(buffer.byteCount)), range.upperBound <= contents.byteCount else {
             throw IOError("read", path: path, .endOfFile(byteCount: contents.byteCount), offset: offset)
@@ -56,7 +58,7 @@ public final class MemoryFile: BlockFile {
     }
 
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) {
-        guard checkedRange(offset, UInt64(bytes.byteCount)) != nil else {
+        guard let range = checkedRange(offset, UInt64(bytes.byteCount)), range.upperBound <= UInt64(Int64.max) else {
             throw IOError("write", path: path, .errno(EFBIG), offset: offset)
         }
         state.withLock { $0.write(bytes, at: offset) }
@@ -68,7 +70,9 @@ public final class MemoryFile: BlockFile {
 
     public func data(from offset: UInt64) -> Range<UInt64>? {
         let contents = self.contents
-        guard let held = contents.pages.held(from: offset), held.lowerBound < contents.byteCount else { return nil }
+        guard offset < contents.byteCount, let held = contents.pages.held(from: offset),
+            held.lowerBound < contents.byteCount
+        else { return nil }
         return held.clamped(to: offset..<contents.byteCount)
     }
 }

@@ -1,4 +1,5 @@
 import ByteCodec
+import Glibc
 import Synchronization
 
 /// A file seen through changes that stay in memory: the file below is only read. Made for replaying a log over
@@ -26,6 +27,7 @@ public final class OverlayFile: BlockFile {
     public var heldByteCount: UInt64 { state.withLock { UInt64($0.pages.pageCount) * PageMap.pageByteCount } }
 
     public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
+        guard buffer.byteCount > 0 else { return }
         let state = self.state.withLock { $0 }
         guard let range = checkedRange(offset, UInt64(buffer.byteCount)), range.upperBound <= state.byteCount else {
             throw IOError("read", path: path, .endOfFile(byteCount: state.byteCount), offset: offset)
@@ -57,8 +59,8 @@ public final class OverlayFile: BlockFile {
 
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) {
         guard bytes.byteCount > 0 else { return }
-        guard let range = checkedRange(offset, UInt64(bytes.byteCount)) else {
-            throw IOError("write", path: path, .readOnly, offset: offset)
+        guard let range = checkedRange(offset, UInt64(bytes.byteCount)), range.upperBound <= UInt64(Int64.max) else {
+            throw IOError("write", path: path, .errno(EFBIG), offset: offset)
         }
         // A page only partly written is first filled with what it showed so far.
         for edge in Set([range.lowerBound, range.upperBound - 1].map { $0 / PageMap.pageByteCount }) {
@@ -67,6 +69,7 @@ public final class OverlayFile: BlockFile {
             var page = [UInt8].zeros(Int(PageMap.pageByteCount))
             let visible = Int(min(PageMap.pageByteCount, max(byteCount(), start) - start))
             var raw = page.mutableRawBytes
+            // Of a page past the end nothing showed.
             try raw.withPart(0..<visible) { (part) throws(IOError) in try read(into: &part, at: start) }
             state.withLock { $0.pages.write(page.rawBytes, at: start) }
         }
@@ -76,7 +79,10 @@ public final class OverlayFile: BlockFile {
         }
     }
 
-    public func resize(to byteCount: UInt64) {
+    public func resize(to byteCount: UInt64) throws(IOError) {
+        guard byteCount <= UInt64(Int64.max) else {
+            throw IOError("resize", path: path, .errno(EFBIG), offset: byteCount)
+        }
         state.withLock {
             // What is cut off must read as zeros if the file grows again.
             if byteCount < $0.byteCount {

@@ -65,7 +65,7 @@ public struct PageMap: Sendable {
     private mutating func zeroInPages(_ range: Range<UInt64>, _ zeros: [UInt8]) {
         var position = range.lowerBound
         while position < range.upperBound {
-            let end = min(range.upperBound, (position / Self.pageByteCount + 1) * Self.pageByteCount)
+            let end = position + min(range.upperBound - position, Self.pageByteCount - position % Self.pageByteCount)
             if holdsPage(position / Self.pageByteCount) {
                 write(zeros.rawBytes.extracting(0..<Int(end - position)), at: position)
             }

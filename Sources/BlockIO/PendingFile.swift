@@ -21,7 +21,8 @@ public final class PendingFile {
             let tag = String(UInt32.random(in: 0 ... .max), radix: 36)
             let candidate = "\(folder)/.\(name).\(tag).tmp"
             do {
-                file = try PosixFile(candidate, .create)
+                // Outputs get the permissions any new file gets.
+                file = try PosixFile(candidate, .create, permissions: 0o666)
                 temporaryPath = candidate
                 break
             } catch {
@@ -33,10 +34,6 @@ public final class PendingFile {
         }
         finalPath = path
         self.replaces = replaces
-        // Outputs get the permissions any new file gets.
-        let mask = umask(0o077)
-        umask(mask)
-        file.withDescriptor { _ = fchmod($0, 0o666 & ~mask) }
     }
 
     /// Makes the output durable under its name.

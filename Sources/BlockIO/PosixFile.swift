@@ -23,8 +23,9 @@ public final class PosixFile: BlockFile {
     public let identity: Identity
 
     /// Opens a regular file (or, for reading, a block device).
+    /// - Parameter permissions: of a file that is created, less the process's umask.
     /// - Throws: `IOError`; `.locked` when another writer has the file.
-    public init(_ path: String, _ access: Access = .read) throws(IOError) {
+    public init(_ path: String, _ access: Access = .read, permissions: mode_t = 0o600) throws(IOError) {
         let flags: CInt =
             switch access {
             case .read: O_RDONLY
@@ -32,7 +33,7 @@ public final class PosixFile: BlockFile {
             case .create: O_RDWR | O_CREAT | O_EXCL
             }
         // O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files.
-        let number = unsafe open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0o600)
+        let number = unsafe open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, permissions)
         guard number >= 0 else { throw IOError("open", path: path, .errno(errno)) }
         descriptor = Descriptor(number: number)
         self.path = path
@@ -78,12 +79,11 @@ public final class PosixFile: BlockFile {
     public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
         let number = descriptor.number
         let failed: IOError.Reason? = unsafe buffer.withUnsafeMutableBytes { raw in
+            // No file reaches past the largest off_t.
+            guard let start = Self.position(offset, raw.count) else { return .endOfFile(byteCount: 0) }
             var done = 0
             while done < raw.count {
-                guard let position = off_t(exactly: offset).map({ $0.addingReportingOverflow(off_t(done)) }),
-                    !position.overflow
-                else { return .errno(EINVAL) }
-                let n = unsafe pread(number, raw.baseAddress! + done, raw.count - done, position.partialValue)
+                let n = unsafe pread(number, raw.baseAddress! + done, raw.count - done, start + off_t(done))
                 if n < 0 && errno == EINTR { continue }
                 if n < 0 { return .errno(errno) }
                 if n == 0 { return .endOfFile(byteCount: 0) }
@@ -101,12 +101,10 @@ public final class PosixFile: BlockFile {
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) {
         let number = descriptor.number
         let failed: CInt? = unsafe bytes.withUnsafeBytes { raw in
+            guard let start = Self.position(offset, raw.count) else { return EFBIG }
             var done = 0
             while done < raw.count {
-                guard let position = off_t(exactly: offset).map({ $0.addingReportingOverflow(off_t(done)) }),
-                    !position.overflow
-                else { return EFBIG }
-                let n = unsafe pwrite(number, raw.baseAddress! + done, raw.count - done, position.partialValue)
+                let n = unsafe pwrite(number, raw.baseAddress! + done, raw.count - done, start + off_t(done))
                 if n < 0 && errno == EINTR { continue }
                 if n <= 0 { return n == 0 ? ENOSPC : errno }
                 done += n
@@ -119,6 +117,7 @@ public final class PosixFile: BlockFile {
     }
 
     public func resize(to byteCount: UInt64) throws(IOError) {
+        guard access != .read else { throw IOError("ftruncate", path: path, .readOnly, offset: byteCount) }
         guard let size = off_t(exactly: byteCount) else { throw IOError("ftruncate", path: path, .errno(EFBIG)) }
         while ftruncate(descriptor.number, size) != 0 {
             guard errno == EINTR else { throw failure("ftruncate", offset: byteCount) }
@@ -150,12 +149,18 @@ public final class PosixFile: BlockFile {
         let start = vt_seek_data(descriptor.number, offset)
         if start == -Int64(ENXIO) { return nil }
         let end = start < 0 ? start : vt_seek_hole(descriptor.number, UInt64(start))
-        if start < 0 || end < 0 {
-            // The file system knows no holes: all of it may be data.
+        guard start >= 0, end > start else {
+            // The file system knows no holes, or the file was cut just now: all of it may be data.
             let size = try byteCount()
             return offset < size ? offset..<size : nil
         }
-        return UInt64(start)..<UInt64(max(start, end))
+        return UInt64(start)..<UInt64(end)
+    }
+
+    /// The offset as the system takes it; nil when the range ends past what it can.
+    private static func position(_ offset: UInt64, _ count: Int) -> off_t? {
+        guard let start = off_t(exactly: offset), !start.addingReportingOverflow(off_t(count)).overflow else { return nil }
+        return start
     }
 
     private func failure(_ call: String, offset: UInt64? = nil) -> IOError {

@@ -8,7 +8,7 @@ public struct DiskTimestamp: Hashable, Comparable, Sendable {
 
     /// From Unix time, clamped to the representable range.
     public init(unixSeconds: Int64) {
-        rawValue = UInt32(clamping: unixSeconds.subtractingReportingOverflow(Self.epoch).partialValue)
+        rawValue = UInt32(clamping: max(unixSeconds, Self.epoch) - Self.epoch)
     }
 
     public var unixSeconds: Int64 { Int64(rawValue) + Self.epoch }

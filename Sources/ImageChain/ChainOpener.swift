@@ -41,12 +41,20 @@ extension ImageChain {
         return try walk(from: try ImageOpener.layer(reading: file, options), file, path, options)
     }
 
+    /// Where the parent of a child at `path` would be looked for; nothing is opened, each outcome is `.missing` or
+    /// `.outside`.
+    public static func parentCandidates(
+        of path: String, _ link: ParentLink, _ options: OpenOptions = .init()
+    ) -> [ParentCandidate] {
+        ParentSearch(childPath: path, link: link, options: options).candidates()
+    }
+
     private static func walk(
         from leaf: any DiskLayer, _ leafFile: PosixFile, _ leafPath: String, _ options: OpenOptions
     ) throws(DiskError) -> (links: [ChainLink], findings: [Finding]) {
         var links = [ChainLink(path: leafPath, layer: leaf)]
         var findings: [Finding] = []
-        var seen: Set = [leafFile.identity]
+        var seen = [leafFile.identity: leaf.identity]
         while let link = links[links.count - 1].layer.parentLink {
             let child = links[links.count - 1]
             var search = Search(link: link, child: child, options: options, seen: seen)
@@ -60,7 +68,7 @@ extension ImageChain {
                 throw DiskError(.chain, path: leafPath, "the chain is deeper than \(ImageChain.depthLimit) images")
             }
             findings += search.findings
-            seen.insert(found.file.identity)
+            seen[found.file.identity] = found.layer.identity
             links.append(ChainLink(path: found.file.path, layer: found.layer))
         }
         return (links, findings)
@@ -71,7 +79,8 @@ extension ImageChain {
         let link: ParentLink
         let child: ChainLink
         let options: OpenOptions
-        let seen: Set<PosixFile.Identity>
+        /// The chain so far.
+        let seen: [PosixFile.Identity: DiskIdentity]
         var candidates: [ParentCandidate] = []
         var findings: [Finding] = []
         var failure: DiskError?
@@ -88,8 +97,12 @@ extension ImageChain {
                     continue
                 }
                 guard search.isContained(path) else { candidates[index].outcome = .outside; continue }
-                guard !seen.contains(file.identity) else {
+                if let own = seen[file.identity] {
                     candidates[index].outcome = .unusable("already part of this chain: it would be its own ancestor")
+                    // With another id it is only a file of the same name.
+                    if failure == nil, link.identities.contains(own) {
+                        failure = DiskError(.chain, path: path, "it is already part of this chain, which loops")
+                    }
                     continue
                 }
                 do {

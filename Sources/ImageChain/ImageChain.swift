@@ -45,6 +45,7 @@ public final class ImageChain: VirtualDisk {
     public var hasReplayedLog: Bool { layers.contains { $0.hasReplayedLog } }
 
     public func extents(in range: Range<UInt64>, limit: Int) throws(DiskError) -> [MappedExtent] {
+        try leaf.checkRange(range)
         var result: [MappedExtent] = []
         try append(range, layer: 0, limit, &result)
         return result
@@ -148,14 +149,12 @@ public final class ImageChain: VirtualDisk {
         let leaf = try writable()
         try leaf.checkRange(range)
         let sector = UInt64(geometry.logicalSectorByteCount)
-        let inner =
-            range.lowerBound.roundedUp(
-                to: sector)..<max(
-                range.lowerBound.roundedUp(to: sector), range.upperBound.roundedDown(to: sector))
-        if !inner.isEmpty { try leaf.writeZeroes(inner) }
-        for edge in [range.lowerBound..<min(inner.lowerBound, range.upperBound), inner.upperBound..<range.upperBound]
-        where edge.lowerBound < edge.upperBound {
-            try write([UInt8].zeros(Int(edge.upperBound - edge.lowerBound)).rawBytes, at: edge.lowerBound)
+        let innerStart = range.lowerBound.roundedUp(to: sector)
+        let innerEnd = max(innerStart, range.upperBound.roundedDown(to: sector))
+        if innerStart < innerEnd { try leaf.writeZeroes(innerStart..<innerEnd) }
+        for (start, end) in [(range.lowerBound, min(innerStart, range.upperBound)), (innerEnd, range.upperBound)]
+        where start < end {
+            try write([UInt8].zeros(Int(end - start)).rawBytes, at: start)
         }
     }
 

@@ -26,7 +26,8 @@ public indirect enum JSONValue: Sendable, Equatable {
     public subscript(key: String) -> JSONValue? {
         switch self {
         case .object(let members): members.first { $0.key == key }?.value
-        case .array(let elements): Int(key).flatMap { elements.indices.contains($0) ? elements[$0] : nil }
+        // A bare nil would be the value null.
+        case .array(let elements): Int(key).flatMap { elements.indices.contains($0) ? elements[$0] : Self?.none }
         default: nil
         }
     }

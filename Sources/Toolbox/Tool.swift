@@ -16,14 +16,18 @@ public var versionText: String { "vhdtools \(toolVersion), \(openSSLVersionText)
 public protocol Tool: ParsableCommand {
     /// Name and version of the JSON document: `vhdinfo/1`.
     static var schema: String { get }
+    /// The program's name, for messages; of a verb, that of the whole program.
+    static var programName: String { get }
     var output: OutputOptions { get }
     /// Does the work. Results go to `run`; what is thrown becomes the error.
     func perform(_ run: ToolRun) throws
 }
 
 extension Tool {
+    public static var programName: String { _commandName }
+
     public mutating func run() throws {
-        let run = ToolRun(name: Self._commandName, schema: Self.schema, output: output)
+        let run = ToolRun(name: Self.programName, schema: Self.schema, output: output)
         do { try perform(run) } catch let code as ExitCode { throw code } catch let error as ValidationError {
             throw error
         } catch { run.fail(error) }
@@ -39,12 +43,16 @@ public final class ToolRun {
     public let output: OutputOptions
     public let out = OutputStream()
     public private(set) var status = ExitStatus.done
+    /// The part of the status that belongs to the document under way.
+    private var documentStatus = ExitStatus.done
     /// Set by tools whose JSON is a stream of lines that they write themselves; an error then is a line of type `error`.
     public var streamsLines = false
     /// The document's `result`; with `--json` it is printed at the end.
     public var result: JSONValue = .null
 
     private var inputList: [JSONValue] = []
+    /// Inputs of documents already printed, for the case log.
+    private var earlierInputs: [JSONValue] = []
     private var outputList: [JSONValue] = []
     private var warnings: [JSONValue] = []
     private var error: JSONValue = .null
@@ -82,7 +90,10 @@ public final class ToolRun {
     }
 
     /// Raises the exit status; never lowers it.
-    public func raise(_ status: ExitStatus) { self.status = max(self.status, status) }
+    public func raise(_ status: ExitStatus) {
+        self.status = max(self.status, status)
+        documentStatus = max(documentStatus, status)
+    }
 
     public func warn(_ path: String, _ message: String, code: String? = nil, offset: UInt64? = nil) {
         if !output.quiet { printError("\(name): \(path): \(message)") }
@@ -131,14 +142,15 @@ public final class ToolRun {
         [
             "schema": .string(schema), "tool_version": .string(toolVersion),
             "time": .string(rfc3339(unixSeconds: Self.now())), "input": .array(inputList), "result": result,
-            "warnings": .array(warnings), "error": error, "exit": .integer(Int64(status.rawValue)),
+            "warnings": .array(warnings), "error": error, "exit": .integer(Int64(documentStatus.rawValue)),
         ]
     }
 
     /// Prints the document of one input and starts the next: several inputs give JSON Lines.
     public func endDocument() throws {
         try out.line(document())
-        (inputList, warnings, error, result) = ([], [], .null, .null)
+        earlierInputs += inputList
+        (inputList, warnings, error, result, documentStatus) = ([], [], .null, .null, .done)
         hasPrinted = true
     }
     private var hasPrinted = false
@@ -160,8 +172,8 @@ public final class ToolRun {
 
     private func appendCaseLog(_ path: String) {
         let entry = CaseLog.Entry(
-            tool: name, arguments: CommandLine.arguments, started: started, ended: Self.now(), inputs: inputList,
-            outputs: outputList, exit: status.rawValue)
+            tool: name, arguments: CommandLine.arguments, started: started, ended: Self.now(),
+            inputs: earlierInputs + inputList, outputs: outputList, exit: status.rawValue)
         do { try CaseLog.append(entry, to: path) } catch {
             raise(.failed)
             printError("\(name): \(path): case log: \(error)")

@@ -19,8 +19,7 @@ enum ExampleFolder {
         try makeDisk(scratch.path("disk.vhd"), vhdx: false)
         if let mkfs = Peer.find("mkfs.fat") {
             let raw = scratch.path("fat.raw")
-            FileManager.default.createFile(atPath: raw, contents: nil)
-            truncate(raw, off_t(byteCount))
+            try PosixFile(raw, .create).resize(to: byteCount)
             _ = try runProgram(mkfs, ["-n", "EXAMPLE", "-i", "1234abcd", raw])
             try write(raw, to: scratch.path("disk.vhdx"))
             try FileManager.default.removeItem(atPath: raw)

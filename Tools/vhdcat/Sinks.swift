@@ -43,8 +43,9 @@ final class SparseFileSink: ContentsSink {
     }
 
     func data(_ offset: UInt64, _ bytes: RawSpan) throws {
-        if isZero(bytes) { return }
-        try pending.file.write(bytes, at: offset - range.lowerBound)
+        try forEachNonzeroRun(in: bytes) { run in
+            try pending.file.write(bytes.extracting(run), at: offset - range.lowerBound + UInt64(run.lowerBound))
+        }
     }
 
     func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {}

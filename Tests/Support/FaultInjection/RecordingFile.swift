@@ -43,6 +43,7 @@ public final class RecordingFile: BlockFile {
     public func byteCount() -> UInt64 { state.withLock { $0.contents.byteCount } }
 
     public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
+        guard buffer.byteCount > 0 else { return }
         let contents = self.contents
         guard let range = checkedRange(offset, UInt64(buffer.byteCount)), range.upperBound <= contents.byteCount else {
             throw IOError("read", path: path, .endOfFile(byteCount: contents.byteCount), offset: offset)

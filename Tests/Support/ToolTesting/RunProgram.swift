@@ -12,6 +12,7 @@ public struct ProgramResult: Sendable {
 
 public struct ProgramFailure: Error, CustomStringConvertible {
     public var description: String
+    public init(description: String) { self.description = description }
 }
 
 /// Runs a program to its end, with stdout and stderr captured.
