@@ -3,7 +3,7 @@ public import BlockIO
 /// An input that holds only the windows of a file in which structures stand; between them are zeros. The first byte has
 /// flags, the next two the file's length in steps.
 public struct SparseInput {
-    public struct Window {
+    public struct Window: Sendable {
         public var offset: UInt64
         public var count: Int
         public init(_ offset: UInt64, _ count: Int) { (self.offset, self.count) = (offset, count) }

@@ -1,3 +1,4 @@
+import BlockIO
 public import DiskModel
 
 /// Reads through the beginning of a disk by its extents, and checks what every layer promises: extents adjoin, and those

@@ -57,6 +57,7 @@ private func write(_ contents: MemoryFile.Contents) {
     } catch { return }
     do {
         let reader = try VHDLayer(reading: MemoryFile(file.contents))
-        precondition(try sector(reader, at: last) == bytes, "what was written and closed does not read back")
+        let found = try sector(reader, at: last)
+        precondition(found == bytes, "what was written and closed does not read back")
     } catch { preconditionFailure("what was written and closed does not open: \(error)") }
 }

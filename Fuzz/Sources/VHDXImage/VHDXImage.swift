@@ -63,6 +63,7 @@ private func write(_ contents: MemoryFile.Contents) {
     do {
         let reader = try VHDXLayer(reading: MemoryFile(file.contents))
         precondition(!reader.hasReplayedLog, "a closed image has a pending log")
-        precondition(try sector(reader, at: last) == bytes, "what was written and closed does not read back")
+        let found = try sector(reader, at: last)
+        precondition(found == bytes, "what was written and closed does not read back")
     } catch { preconditionFailure("what was written and closed does not open: \(error)") }
 }
