@@ -26,7 +26,8 @@ struct BlockChain {
     /// Whether the first block was reached; false only in a checker's walk.
     private(set) var isWhole = true
 
-    init(_ file: any BlockFile, metadataSize: UInt64, endOfLog: UInt64, _ findings: inout LogFindings) throws(DiskError) {
+    init(_ file: any BlockFile, metadataSize: UInt64, endOfLog: UInt64, _ findings: inout LogFindings) throws(DiskError)
+    {
         (self.file, self.metadataSize, self.endOfLog) = (file, metadataSize, endOfLog)
         guard endOfLog > UInt64(LogHeader.byteCount) else { return }
         var next: UInt64? = endOfLog - metadataSize
@@ -76,7 +77,8 @@ struct BlockChain {
         let back = header.previousMetadataLocation
         guard back == 0 || back >= metadataSize else {
             try findings.reject(
-                .hrlBackChain, place("PreviousMetadataLocation"), "is \(back), less than a block of \(metadataSize) bytes")
+                .hrlBackChain, place("PreviousMetadataLocation"),
+                "is \(back), less than a block of \(metadataSize) bytes")
             return nil
         }
         guard back <= offset - UInt64(LogHeader.byteCount) else {

@@ -96,7 +96,8 @@ extension LogHeader {
         }
         if fileType != 0 {
             findings.note(
-                .error, .hrlFileType, Self.place("FileType"), "is \(fileType), only 0 is a replica log that can be applied")
+                .error, .hrlFileType, Self.place("FileType"),
+                "is \(fileType), only 0 is a replica log that can be applied")
         }
         if flags != 0 { findings.note(.warning, .hrlReserved, Self.place("Flags"), "is \(hex(flags)), expected 0") }
         if !reservedIsZero {
@@ -148,7 +149,8 @@ extension LogHeader {
         }
         if currentSize != eolLocation {
             findings.note(
-                .warning, .hrlCurrentSize, Self.place("CurrentSize"), "is \(currentSize), EOLLocation is \(eolLocation)")
+                .warning, .hrlCurrentSize, Self.place("CurrentSize"), "is \(currentSize), EOLLocation is \(eolLocation)"
+            )
         }
         return true
     }

@@ -69,10 +69,10 @@ struct LogFindings: Sendable {
         note(.error, code, place(), problem())
     }
 
-    /// Keeps an error that ended the walk.
-    mutating func keep(_ error: FormatError, write: UInt64? = nil) {
+    /// Keeps what was found elsewhere, such as the error that ended the walk.
+    mutating func keep(_ error: FormatError, severity: Finding.Severity = .error) {
         counts[error.code, default: 0] += 1
-        all.append(LogFinding(Finding(.error, error), write: write))
+        all.append(LogFinding(Finding(severity, error)))
     }
 
     func error(_ code: FormatError.Code, _ place: Place, _ problem: String) -> FormatError {

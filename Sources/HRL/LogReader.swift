@@ -36,13 +36,10 @@ public final class LogReader: Sendable {
         var findings = LogFindings(path: file.path, accepted: options.accepted)
         let header = try LogHeader.raw(file)
         _ = try header.isReadable(&findings)
-        let size: UInt64
-        do {
-            size = try file.byteCount()
-            _ = try header.judge(&findings, bytes: try file.bytes(at: 0, count: LogHeader.byteCount))
-        } catch let error as IOError { throw DiskError(error, doing: "reading the log's header") } catch let error
-            as DiskError
-        { throw error } catch { throw DiskError(.io, path: file.path, "\(error)") }
+        let (size, bytes) = try diskErrors(file.path, "reading the log's header") {
+            (try file.byteCount(), try file.bytes(at: 0, count: LogHeader.byteCount))
+        }
+        _ = try header.judge(&findings, bytes: bytes)
         _ = try header.judgeEnd(fileByteCount: size, &findings)
         self.file = file
         self.header = header
@@ -100,7 +97,7 @@ public final class LogReader: Sendable {
         var walk = LogWalk(file, header: header, endOfLog: endOfLog, findings: headerFindings)
         walk.virtualByteCount = virtualByteCount
         walk.verifiesData = verifyingData
-        try walk.run(body)
+        _ = try walk.run(body)
         var summary = walk.summary
         summary.findings = walk.findings.all
         summary.droppedFindingCount = walk.findings.droppedCount

@@ -19,10 +19,11 @@ struct LogWalk {
     }
 
     /// Walks the log. What was noticed is in `findings`, also after an error.
-    mutating func run(_ body: (LogWrite) throws(DiskError) -> Void) throws(DiskError) {
+    /// - Returns: false when a checker's walk found the chain of blocks broken and looked at no entry.
+    mutating func run(_ body: (LogWrite) throws(DiskError) -> Void) throws(DiskError) -> Bool {
         let chain = try BlockChain(
             file, metadataSize: UInt64(header.metadataSize), endOfLog: summary.endOfLog, &findings)
-        guard chain.isWhole else { return }
+        guard chain.isWhole else { return false }
         // The block fits: the log holds at least one, and its size is bounded.
         let buffer = IOBuffer(byteCount: chain.blockCount == 0 ? 0 : Int(header.metadataSize))
         var dataStart = UInt64(LogHeader.byteCount)
@@ -34,6 +35,7 @@ struct LogWalk {
             }
         }
         noteTotals()
+        return true
     }
 
     private func read(_ block: BlockChain.Block, into buffer: IOBuffer) throws(DiskError) {
@@ -89,8 +91,9 @@ struct LogWalk {
             diskOffset: entry.byteOffset, byteCount: UInt64(entry.dataLength),
             timestamp: DiskTimestamp(rawValue: entry.timeStamp), checksumOK: sum == entry.checksum,
             dataChecksum: entry.dataChecksum == 0 ? .none : .unverified)
+        let entryOffset = block.offset + UInt64(start)
         func place(_ field: String) -> LogFindings.Place {
-            .init(.entry, field, at: write.entryOffset + MetadataEntry.offset(of: field), write: number)
+            .init(.entry, field, at: entryOffset + MetadataEntry.offset(of: field), write: number)
         }
         if sum != entry.checksum {
             if slot == 0, isZero(bytes) {
@@ -103,7 +106,8 @@ struct LogWalk {
                 .hrlEntry, place("Checksum"), "is \(hex(entry.checksum)), the entry's bytes give \(hex(sum))")
         }
         if entry.metaOperation != MetadataEntry.write {
-            try findings.reject(.hrlEntry, place("MetaOperation"), "is \(entry.metaOperation), only 1 (write) is defined")
+            try findings.reject(
+                .hrlEntry, place("MetaOperation"), "is \(entry.metaOperation), only 1 (write) is defined")
         }
         if entry.dataLength == 0 { try findings.reject(.hrlEntry, place("DataLength"), "is 0") }
         if entry.dataLength > MetadataEntry.maximumDataLength {
@@ -195,18 +199,17 @@ struct LogWalk {
     private func complementedSum(ofData range: Range<UInt64>) throws(DiskError) -> UInt32 {
         let buffer = IOBuffer(byteCount: Int(min(1 << 20, range.upperBound - range.lowerBound)))
         var sum: UInt32 = 0
-        do throws(IOError) {
-            try forEachDataPiece(of: file, in: range, buffer) { (bytes, _) in sum &+= byteSum(bytes) }
-        } catch { throw DiskError(error, doing: "reading data") }
+        try diskErrors(file.path, "reading data") {
+            try forEachDataPiece(of: file, in: range, buffer) { bytes, _ in sum &+= byteSum(bytes) }
+        }
         return ~sum
     }
 }
 
 /// Reads what may hold other bytes than zero in a range, piece by piece; `body` gets the bytes and their offset.
 func forEachDataPiece(
-    of file: any BlockFile, in range: Range<UInt64>, _ buffer: IOBuffer,
-    _ body: (RawSpan, UInt64) throws(IOError) -> Void
-) throws(IOError) {
+    of file: any BlockFile, in range: Range<UInt64>, _ buffer: IOBuffer, _ body: (RawSpan, UInt64) throws -> Void
+) throws {
     var position = range.lowerBound
     while position < range.upperBound, let data = try file.data(from: position), data.lowerBound < range.upperBound {
         position = max(position, data.lowerBound)
