@@ -39,12 +39,16 @@ import Testing
         }
     }
 
-    /// Every day of four centuries, and steps that are no whole days.
-    @Test func everyDay() {
-        for day in Int64(-141_000)..<Int64(6_000) {
-            let seconds = day * 86_400 + (day & 0xffff)
-            #expect(unixSeconds(rfc3339: rfc3339(unixSeconds: seconds)) == seconds)
+    /// Four centuries in steps that meet every day of the month and every time of day, and all days about two leap years
+    /// of different kinds.
+    @Test func manyDays() {
+        let about2000 = Int64(10_900)..<11_100
+        let about2100 = Int64(47_400)..<47_600
+        let wrong = (Array(stride(from: Int64(-141_000), to: 6_000, by: 29)) + about2000 + about2100).filter { day in
+            let seconds = day * 86_400 + (day * 7919 & 0xffff)
+            return unixSeconds(rfc3339: rfc3339(unixSeconds: seconds)) != seconds
         }
+        #expect(wrong == [])
     }
 
     @Test func zonesAndFractions() {

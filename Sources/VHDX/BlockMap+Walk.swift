@@ -1,0 +1,112 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// The walk over the whole table. [MS-VHDX] 2.5
+extension BlockMap {
+    struct Walk {
+        /// By state bits.
+        var counts = [UInt64](repeating: 0, count: 8)
+        var allocatedByteCount: UInt64 = 0
+        var used: UsedSpace
+    }
+
+    /// Counts blocks by state, checks every entry, and that no two blocks share space. In bounded memory.
+    mutating func walk(file: any BlockFile, reportsAnchors: Bool) throws -> Walk {
+        var walk = Walk(used: UsedSpace(fileByteCount: fileByteCount))
+        _ = walk.used.claim(0..<Layout.headerSectionByteCount)
+        for range in reserved { _ = walk.used.claim(range) }
+        var hasAnchors = false
+        try forEachEntry(file) { map, use, entry in
+            switch use {
+            case .payload(let block):
+                let checked = try map.check(entry, ofBlock: block)
+                walk.counts[Int(checked.state.rawValue)] += 1
+                if checked.state.isPresent {
+                    let count = min(map.geometry.blockByteCount, map.fileByteCount - checked.fileOffset)
+                    walk.allocatedByteCount += count
+                    try map.claim(checked.fileOffset, count, entry, use, &walk.used)
+                } else if checked.fileOffset != 0, [.undefined, .unmapped].contains(checked.state) {
+                    hasAnchors = true
+                }
+            case .bitmap(let chunk):
+                try map.claimBitmap(entry, chunk, &walk.used)
+            }
+        }
+        walk.counts[0] = geometry.payloadBlockCount - walk.counts[1...].reduce(0, +)
+        if reportsAnchors, hasAnchors { try checkAnchors(file, &walk.used) }
+        return walk
+    }
+
+    /// Visits the entries that are not zero.
+    private mutating func forEachEntry(
+        _ file: any BlockFile, _ body: (inout BlockMap, TableGeometry.Use, TableEntry) throws -> Void
+    ) throws {
+        let count = geometry.entryCount
+        var index: UInt64 = 0
+        while index < count {
+            let run = try table.run(at: index, in: file)
+            let end = min(run.endIndex, count)
+            guard run.page != nil else {
+                index = end
+                continue
+            }
+            var (chunk, place) = index.quotientAndRemainder(dividingBy: geometry.chunkRatio + 1)
+            while index < end {
+                let entry = run.entry(index)
+                if place == geometry.chunkRatio {
+                    if entry.rawValue != 0 { try body(&self, .bitmap(chunk: chunk), entry) }
+                    (chunk, place) = (chunk + 1, 0)
+                } else {
+                    let block = chunk * geometry.chunkRatio + place
+                    if entry.rawValue != 0, block < geometry.payloadBlockCount {
+                        try body(&self, .payload(block), entry)
+                    }
+                    place += 1
+                }
+                index += 1
+            }
+        }
+    }
+
+    private mutating func claim(
+        _ offset: UInt64, _ byteCount: UInt64, _ entry: TableEntry, _ use: TableGeometry.Use, _ used: inout UsedSpace
+    ) throws(FormatError) {
+        guard !used.claim(offset..<offset + byteCount) else { return }
+        let index =
+            switch use {
+            case .payload(let block): geometry.index(ofPayloadBlock: block)
+            case .bitmap(let chunk): geometry.index(ofBitmapBlock: chunk)
+            }
+        let problem = error(
+            .vhdxDuplicateBlock, "FileOffsetMB", index, "is \(offset >> 20), where another block already stands")
+        guard findings.accepted.contains(problem.code) else { throw problem }
+        noteOnce(.error, problem)
+    }
+
+    private mutating func claimBitmap(_ entry: TableEntry, _ chunk: UInt64, _ used: inout UsedSpace) throws {
+        guard geometry.isDifferencing else {
+            let problem = error(
+                .vhdxUnusedSectorBitmap, "State", geometry.index(ofBitmapBlock: chunk),
+                "of sector bitmap \(chunk) is \(entry.stateBits) in an image without parent; ignored")
+            return noteOnce(.warning, problem)
+        }
+        guard let offset = try bitmapOffset(entry, ofChunk: chunk) else { return }
+        try claim(offset, Layout.bitmapBlockByteCount, entry, .bitmap(chunk: chunk), &used)
+    }
+
+    /// Former space of blocks that are undefined or unmapped: it counts as used, and must not be anybody else's.
+    private mutating func checkAnchors(_ file: any BlockFile, _ used: inout UsedSpace) throws {
+        try forEachEntry(file) { map, use, entry in
+            guard case .payload(let block) = use, let state = entry.state, [.undefined, .unmapped].contains(state),
+                entry.fileOffset != 0
+            else { return }
+            let range = checkedRange(entry.fileOffset, map.geometry.blockByteCount)
+            if let range, range.upperBound <= map.fileByteCount, used.claim(range) { return }
+            let problem = map.error(
+                .vhdxSoftAnchor, "FileOffsetMB", map.geometry.index(ofPayloadBlock: block),
+                "of block \(block) keeps space at \(entry.fileOffset) that is in use or past the file's end")
+            map.noteOnce(.error, problem)
+        }
+    }
+}

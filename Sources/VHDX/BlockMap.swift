@@ -1,0 +1,231 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// Says where the bytes of each block are: reads the block allocation table and the sector bitmaps, and checks every
+/// entry when it is read. [MS-VHDX] 2.5
+struct BlockMap: Sendable {
+    var table: BlockTable
+    var findings: Findings
+    /// Grows when a writer appends blocks.
+    var fileByteCount: UInt64
+    /// Log and regions, sorted; no block may touch them.
+    let reserved: [Range<UInt64>]
+    private var bitmaps = PageCache(capacity: 256)
+    private var noted: Set<FormatError.Code> = []
+
+    var geometry: TableGeometry { table.geometry }
+
+    init(table: BlockTable, reserved: [Range<UInt64>], fileByteCount: UInt64, findings: Findings) {
+        self.table = table
+        self.reserved = reserved.sorted { $0.lowerBound < $1.lowerBound }
+        self.fileByteCount = fileByteCount
+        self.findings = findings
+    }
+
+    /// A payload block's entry after all checks.
+    struct Block: Sendable, Equatable {
+        var state: BlockState
+        /// Where the block, or in states 1 and 3 perhaps its former contents, stands in the file.
+        var fileOffset: UInt64
+    }
+
+    /// Notes the first entry that breaks a rule; a table may break it a million times.
+    mutating func noteOnce(_ severity: Finding.Severity, _ error: FormatError) {
+        guard noted.insert(error.code).inserted else { return }
+        findings.note(severity, error)
+    }
+
+    func error(_ code: FormatError.Code, _ field: String, _ index: UInt64, _ problem: String) -> FormatError {
+        FormatError(code, field: field, offset: table.fileOffset(ofIndex: index), problem, section: "2.5.1")
+    }
+
+    /// Checks a payload block's entry that is not zero.
+    mutating func check(_ entry: TableEntry, ofBlock block: UInt64) throws(FormatError) -> Block {
+        let index = geometry.index(ofPayloadBlock: block)
+        guard var state = entry.state else {
+            throw error(.vhdxBlockState, "State", index, "of block \(block) is \(entry.stateBits), which is reserved")
+        }
+        try checkReserved(entry, index)
+        if state == .partiallyPresent, !geometry.isDifferencing {
+            let problem = error(
+                .vhdxBlockState, "State", index, "of block \(block) is 7 in an image without parent; read as 6")
+            noteOnce(.warning, problem)
+            state = .fullyPresent
+        }
+        guard state.isPresent else {
+            if entry.fileOffset != 0, state == .notPresent || state == .zero {
+                let problem = error(
+                    .vhdxEntryReserved, "FileOffsetMB", index,
+                    "of block \(block) is not zero in state \(entry.stateBits); ignored")
+                noteOnce(.warning, problem)
+            }
+            return Block(state: state, fileOffset: entry.fileOffset)
+        }
+        try checkPlace(
+            entry, index, "block \(block)", byteCount: geometry.blockByteCount,
+            neededByteCount: geometry.usedByteCount(ofBlock: block))
+        return Block(state: state, fileOffset: entry.fileOffset)
+    }
+
+    private mutating func checkReserved(_ entry: TableEntry, _ index: UInt64) throws(FormatError) {
+        guard !entry.reservedIsZero else { return }
+        let problem = error(
+            .vhdxEntryReserved, "Reserved", index, "bits 3 to 19 are 0x\(String(entry.rawValue & 0xf_fff8, radix: 16))")
+        guard findings.accepted.contains(problem.code) else { throw problem }
+        noteOnce(.error, problem)
+    }
+
+    /// Checks where a present block stands. Its end may lie behind the file's end only for bytes nobody needs.
+    private func checkPlace(
+        _ entry: TableEntry, _ index: UInt64, _ name: String, byteCount: UInt64, neededByteCount: UInt64
+    ) throws(FormatError) {
+        let offset = entry.fileOffset
+        guard offset > 0 else {
+            throw error(.vhdxPresentWithoutOffset, "FileOffsetMB", index, "of \(name) is 0 though it is present")
+        }
+        guard offset < Layout.maximumFileByteCount else {
+            throw error(.vhdxOffsetTooLarge, "FileOffsetMB", index, "of \(name) is \(offset >> 20), above 192 TiB")
+        }
+        guard offset + neededByteCount <= fileByteCount else {
+            throw error(
+                .vhdxBlockPastEnd, "FileOffsetMB", index,
+                "of \(name) places it at \(offset) + \(neededByteCount), past the file's end at \(fileByteCount)")
+        }
+        var (low, high) = (0, reserved.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if reserved[middle].upperBound > offset { high = middle } else { low = middle + 1 }
+        }
+        guard low == reserved.count || reserved[low].lowerBound >= offset + byteCount else {
+            throw error(
+                .vhdxOverlap, "FileOffsetMB", index,
+                "of \(name) places it at \(offset), over the log or region at \(reserved[low].lowerBound)")
+        }
+    }
+
+    /// A payload block's checked entry.
+    mutating func block(_ block: UInt64, in file: any BlockFile) throws -> Block {
+        let entry = try table.entry(geometry.index(ofPayloadBlock: block), in: file)
+        return try check(entry, ofBlock: block)
+    }
+
+    /// Where the sector bitmap block of a chunk stands; nil when it has none.
+    mutating func bitmapOffset(_ entry: TableEntry, ofChunk chunk: UInt64) throws(FormatError) -> UInt64? {
+        let index = geometry.index(ofBitmapBlock: chunk)
+        guard entry.rawValue != 0 else { return nil }
+        try checkReserved(entry, index)
+        switch entry.stateBits {
+        case 0: return nil
+        case 6:
+            try checkPlace(
+                entry, index, "sector bitmap \(chunk)", byteCount: Layout.bitmapBlockByteCount,
+                neededByteCount: Layout.bitmapBlockByteCount)
+            return entry.fileOffset
+        default:
+            throw error(
+                .vhdxSectorBitmapState, "State", index,
+                "of sector bitmap \(chunk) is \(entry.stateBits), expected 0 or 6")
+        }
+    }
+
+    // MARK: Extents
+
+    mutating func extents(in range: Range<UInt64>, limit: Int, file: any BlockFile) throws -> [Extent] {
+        var result: [Extent] = []
+        var block = geometry.block(at: range.lowerBound)
+        var position = range.lowerBound
+        let absent: Extent.Source = geometry.isDifferencing ? .parent : .hole
+        while position < range.upperBound {
+            let run = try table.run(at: geometry.index(ofPayloadBlock: block), in: file)
+            let endBlock = geometry.payloadBlockCount(beforeIndex: run.endIndex)
+            guard run.page != nil else {
+                let end = endBlock == geometry.payloadBlockCount
+                    ? range.upperBound : min(range.upperBound, geometry.start(ofBlock: endBlock))
+                result.appendRun(Extent(offset: position, byteCount: end - position, source: absent))
+                if result.count > limit { return Array(result.prefix(limit)) }
+                (position, block) = (end, endBlock)
+                continue
+            }
+            while block < endBlock, position < range.upperBound {
+                let entry = run.entry(geometry.index(ofPayloadBlock: block))
+                let start = geometry.start(ofBlock: block)
+                let end = min(range.upperBound, start + geometry.blockByteCount)
+                if entry.rawValue == 0 {
+                    result.appendRun(Extent(offset: position, byteCount: end - position, source: absent))
+                } else {
+                    let checked = try check(entry, ofBlock: block)
+                    switch checked.state {
+                    case .notPresent:
+                        result.appendRun(Extent(offset: position, byteCount: end - position, source: absent))
+                    case .undefined, .zero, .unmapped:
+                        result.appendRun(Extent(offset: position, byteCount: end - position, source: .zero))
+                    case .fullyPresent:
+                        let offset = checked.fileOffset + (position - start)
+                        result.appendRun(
+                            Extent(offset: position, byteCount: end - position, source: .file(offset: offset)))
+                    case .partiallyPresent:
+                        try appendSectors(
+                            of: block, checked.fileOffset, position..<end, &result, limit: limit, file: file)
+                    }
+                }
+                if result.count > limit { return Array(result.prefix(limit)) }
+                (position, block) = (end, block + 1)
+            }
+        }
+        return result
+    }
+
+    /// The runs of a partially present block: a set bit means the file has the sector, the lowest bit of a byte first. Stops
+    /// soon after `limit`. [MS-VHDX] 2.4
+    private mutating func appendSectors(
+        of block: UInt64, _ blockOffset: UInt64, _ range: Range<UInt64>, _ result: inout [Extent], limit: Int,
+        file: any BlockFile
+    ) throws {
+        let chunk = geometry.chunk(ofBlock: block)
+        let entry = try table.entry(geometry.index(ofBitmapBlock: chunk), in: file)
+        guard let bitmap = try bitmapOffset(entry, ofChunk: chunk) else {
+            throw error(
+                .vhdxNoSectorBitmap, "State", geometry.index(ofPayloadBlock: block),
+                "of block \(block) is 7, but sector bitmap \(chunk) is not present")
+        }
+        let bits = bitmap + geometry.bitmapOffset(ofBlock: block)
+        let sectorSize = geometry.logicalSectorByteCount
+        let blockStart = geometry.start(ofBlock: block)
+        var position = range.lowerBound
+        while position < range.upperBound, result.count <= limit {
+            let sector = (position - blockStart) / sectorSize
+            let (isInFile, count) = try bitRun(from: sector, at: bits, file: file)
+            let end = min(range.upperBound, blockStart + (sector + count) * sectorSize)
+            result.appendRun(
+                Extent(
+                    offset: position, byteCount: end - position,
+                    source: isInFile ? .file(offset: blockOffset + (position - blockStart)) : .parent))
+            position = end
+        }
+    }
+
+    /// The value of a bit, and how many bits from it on have that value up to the end of its page or block.
+    private mutating func bitRun(
+        from bit: UInt64, at bits: UInt64, file: any BlockFile
+    ) throws(IOError) -> (isSet: Bool, count: UInt64) {
+        let byte = bits + bit / 8
+        let pageStart = byte.roundedDown(to: Layout.pageByteCount)
+        let page = try bitmaps.page(at: pageStart, in: file)
+        let endByte = min(pageStart + Layout.pageByteCount, bits + geometry.bitmapByteCountPerBlock)
+        // Bits are counted from the start of the page.
+        var place = (byte - pageStart) * 8 + bit % 8
+        let first = place
+        let end = (endByte - pageStart) * 8
+        let isSet = page[Int(place / 8)] >> (place % 8) & 1 == 1
+        while place < end {
+            // Blocks have at least 32 bytes of bits, so words never cross the end of a block's bits.
+            let word = page.rawBytes.integer(at: Int(place / 64 * 8), as: UInt64.self, .little) >> (place % 64)
+            let same = UInt64((isSet ? ~word : word).trailingZeroBitCount)
+            let left = 64 - place % 64
+            place += min(same, left)
+            if same < left { break }
+        }
+        return (isSet, place - first)
+    }
+}

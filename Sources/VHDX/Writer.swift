@@ -1,0 +1,190 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// Changes an image in place, so that a power cut at any moment leaves one that opens, with every byte that was flushed.
+///
+/// A session starts with the first change:
+///  1. The file is brought to whole MiB, and flushed. *Cut: as before; at most the file is longer.*
+///  2. An empty log entry under a fresh GUID is written, and flushed. *Cut: as before, no header names that GUID.*
+///  3. Header by header, each flushed: LogGuid is that GUID, FileWriteGuid and DataWriteGuid are new. *Cut: either header
+///     is valid; the newer one finds the entry of 2, whose replay changes nothing.*
+///  4. A region table copy that is bad or differs is rewritten as in 8 to 10. *Cut: the good copy is there.*
+///
+/// Writing and flushing:
+///  5. Bytes for a block that is present go to its place. *Cut: old or new bytes, sector by sector.*
+///  6. Bytes for another block go to new space at the end of the file, which reads as zeros; the table entry changes in
+///     memory. *Cut: nothing points there. The next session appends behind it, so leftovers are never shown.*
+///  7. On `flush`, or when many table pages have changed, the file is flushed. *Cut: as 6; bytes of 5 are durable.*
+///  8. A log entry with the changed table pages is written, and flushed. *Cut: the entry is whole, and replay puts the pages
+///     in place, or it is not, and the entry before counts, whose pages step 7 made durable.*
+///  9. The pages are written to their places. *Cut: replay of the entry of 8 writes them again.*
+/// 10. They become durable with the next step 7 or 11.
+///
+/// Closing:
+/// 11. A flush as in 7 to 9, then once more a flush of the file. *Cut: as 9.*
+/// 12. Header by header, each flushed: LogGuid is zero. *Cut: replay of the last entry repeats what is there.*
+///
+/// After a failed flush, or a failure between 2 and 4 or 8 and 12, every further change is refused: what is durable is no
+/// longer known, and the log brings the next opener to the last flush that succeeded.
+struct Writer: Sendable {
+    private(set) var log: LogWriter?
+    private var hasFailed = false
+    private var isClosed = false
+    private let path: String
+    private let regions: RegionTable
+
+    init(_ opened: OpenedImage, path: String) throws(DiskError) {
+        try diskErrors(path) {
+            try Self.checkWritable(opened.headers, opened.map.findings, path: path)
+            guard !opened.metadata.fileParameters.hasParent else {
+                throw DiskError(.refused, path: path, "writing into differencing VHDX images is not supported yet")
+            }
+            guard opened.headers.current.logLength > 0 else {
+                throw DiskError(.refused, path: path, "the image has no log, which writing needs")
+            }
+            // Blocks that share space would be changed together.
+            var map = opened.map
+            _ = try map.walk(file: opened.file, reportsAnchors: false)
+        }
+        self.path = path
+        regions = opened.regions
+    }
+
+    static func checkWritable(_ headers: HeaderPair, _ findings: Findings, path: String) throws(DiskError) {
+        guard !headers.isAmbiguous else {
+            throw DiskError(
+                .refused, path: path, "the two headers have the same sequence number and differ",
+                hint: "copy the contents into a new image")
+        }
+        if let finding = findings.all.first(where: { $0.severity == .error }) {
+            throw DiskError(
+                .refused, path: path, "an image with errors is not written to (\(finding.detail))",
+                hint: "copy the contents into a new image")
+        }
+    }
+
+    func checkUsable() throws(DiskError) {
+        guard !isClosed else { throw DiskError(.refused, path: path, "the image was closed") }
+        guard !hasFailed else {
+            throw DiskError(
+                .refused, path: path, "writing failed before, and no further change is made",
+                hint: "open the image again: it holds what was flushed")
+        }
+    }
+
+    /// Runs a step after whose failure nothing may be changed any more.
+    private mutating func decisive<Result>(_ body: (inout Writer) throws -> Result) throws -> Result {
+        do { return try body(&self) } catch {
+            hasFailed = true
+            throw error
+        }
+    }
+
+    // MARK: Session
+
+    /// Steps 1 to 4, before the first change only.
+    mutating func begin(_ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile) throws {
+        try checkUsable()
+        guard log == nil else { return }
+        try decisive { writer in
+            let rounded = map.fileByteCount.roundedUp(to: Layout.mebibyte)
+            if rounded > map.fileByteCount {
+                try file.resize(to: rounded)
+                map.fileByteCount = rounded
+            }
+            try file.sync()
+            let guid = GUID.random()
+            var log = LogWriter(range: headers.current.logRange, guid: guid)
+            try log.append([], fileByteCount: map.fileByteCount, to: file)
+            try file.sync()
+            try headers.update(on: file) {
+                $0.logGUID = guid
+                $0.logVersion = 0
+                $0.fileWriteGUID = .random()
+                $0.dataWriteGUID = .random()
+            }
+            writer.log = log
+            try writer.repairRegionTable(map.fileByteCount, file)
+        }
+    }
+
+    private mutating func repairRegionTable(_ fileByteCount: UInt64, _ file: any BlockFile) throws {
+        guard regions.otherCopyDiffers else { return }
+        let good = try RegionTable.bytes(ofCopy: regions.copy, in: file)
+        let target = Layout.regionTableOffsets[1 - regions.copy]
+        let pages = stride(from: 0, to: good.count, by: Int(Layout.pageByteCount)).map { at in
+            (offset: target + UInt64(at), bytes: Array(good[at..<at + Int(Layout.pageByteCount)]))
+        }
+        try commit(pages, fileByteCount, file)
+        try file.sync()
+    }
+
+    /// Steps 8 and 9 for at most `LogWriter.pagesPerEntry` pages.
+    private mutating func commit(
+        _ pages: [(offset: UInt64, bytes: [UInt8])], _ fileByteCount: UInt64, _ file: any BlockFile
+    ) throws {
+        try log?.append(pages, fileByteCount: fileByteCount, to: file)
+        try file.sync()
+        for page in pages { try file.write(page.bytes, at: page.offset) }
+    }
+
+    // MARK: Blocks
+
+    /// Step 5 or 6 for bytes inside one block.
+    mutating func write(
+        _ bytes: RawSpan, block: UInt64, offsetInBlock: UInt64, _ map: inout BlockMap, _ file: any BlockFile
+    ) throws {
+        let place = try map.block(block, in: file)
+        if place.state == .fullyPresent {
+            return try file.write(bytes, at: place.fileOffset + offsetInBlock)
+        }
+        let before = map.fileByteCount
+        let start = before.roundedUp(to: Layout.mebibyte)
+        let end = start + map.geometry.blockByteCount
+        guard end <= Layout.maximumFileByteCount else {
+            throw DiskError(.refused, path: path, "the file would grow above 192 TiB")
+        }
+        try file.resize(to: end)
+        map.fileByteCount = end
+        do {
+            try file.write(bytes, at: start + offsetInBlock)
+        } catch {
+            // A full disk: nothing points at the new space, which is given back if that works.
+            if (try? file.resize(to: before)) != nil { map.fileByteCount = before }
+            throw error
+        }
+        let entry = TableEntry(.fullyPresent, fileOffset: start)
+        try map.table.set(entry, at: map.geometry.index(ofPayloadBlock: block), in: file)
+        if map.table.dirty.count >= LogWriter.pagesPerEntry { try flush(&map, file) }
+    }
+
+    /// Steps 7 to 9.
+    mutating func flush(_ map: inout BlockMap, _ file: any BlockFile) throws {
+        try checkUsable()
+        guard log != nil else { return }
+        try decisive { writer in
+            try file.sync()
+            while !map.table.dirty.isEmpty {
+                let offsets = map.table.dirty.keys.sorted().prefix(LogWriter.pagesPerEntry)
+                let pages = offsets.map { (offset: $0, bytes: map.table.dirty[$0] ?? []) }
+                try writer.commit(pages, map.fileByteCount, file)
+                map.table.pagesWritten(Array(offsets))
+                if !map.table.dirty.isEmpty { try file.sync() }
+            }
+        }
+    }
+
+    /// Steps 11 and 12.
+    mutating func close(_ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile) throws {
+        guard !isClosed else { return }
+        try flush(&map, file)
+        if log != nil {
+            try decisive { _ in
+                try file.sync()
+                try headers.update(on: file) { $0.logGUID = .zero }
+            }
+        }
+        isClosed = true
+    }
+}

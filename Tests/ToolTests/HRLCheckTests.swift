@@ -1,0 +1,163 @@
+import BlockIO
+import ByteCodec
+import Foundation
+import HRL
+import Testing
+import ToolTesting
+
+/// The built hrl-check.
+@Suite struct HRLCheckTests {
+    private let scratch: Scratch
+
+    init() throws {
+        scratch = try Scratch()
+        _ = try scratch.write("1.hrl", try HRLSample.log())
+        _ = try scratch.write("2.hrl", try HRLSample.log(id: HRLSample.second, after: HRLSample.first))
+        _ = try scratch.write("3.hrl", try HRLSample.log(id: HRLSample.third, after: HRLSample.second))
+        _ = try scratch.write("unclosed.hrl", try HRLSample.log(isClosed: false))
+        try HRLSample.makeDisk(scratch.path("disk.vhdx"))
+    }
+
+    private func check(_ arguments: String...) throws -> ProgramResult {
+        try runTool("hrl-check", arguments, folder: scratch.folder)
+    }
+
+    private func document(_ result: ProgramResult) throws -> [String: Any] {
+        try #require(try jsonLines(result.output).first)
+    }
+
+    @Test func cleanChain() throws {
+        let result = try check("3.hrl", "1.hrl", "2.hrl", "--base", "disk.vhdx")
+        #expect(result.exit == 0 && result.error.isEmpty)
+        #expect(result.output.contains("chain: in order: 1.hrl, 2.hrl, 3.hrl"))
+        #expect(result.output.contains("1.hrl: clean") && result.output.contains("fits disk.vhdx of 8 MiB"))
+    }
+
+    @Test(arguments: HRLDamage.all)
+    func damage(damage: HRLDamage) throws {
+        _ = try scratch.write("bad.hrl", try damage.brokenLog())
+        let names = try scratch.names()
+        let result = try runTool("hrl-check", ["--json", "bad.hrl"], folder: scratch.folder, timeout: 5)
+        #expect(result.exit == damage.check, "\(result.output)")
+        let document = try document(result)
+        #expect(document["exit"] as? Int == Int(damage.check))
+        if damage.check == 2 {
+            #expect((document["error"] as? [String: Any])?["code"] as? String == damage.code)
+            #expect(result.error.hasPrefix("hrl-check: bad.hrl: \(damage.code): \(damage.field) "))
+            #expect(result.error.split(separator: "\n").count == 1 && result.error.contains("(offset 0x"))
+        } else {
+            let log = (document["result"] as? [String: Any])?["logs"] as? [[String: Any]]
+            let findings = log?.first?["findings"] as? [[String: Any]] ?? []
+            #expect(
+                findings.contains { $0["code"] as? String == damage.code && $0["field"] as? String == damage.field })
+        }
+        #expect(try scratch.names() == names)
+    }
+
+    @Test func warnings() throws {
+        var log = try HRLSample.log()
+        try HRLDamage.header(&log) { $0.totalMetadataEntries = 9 }
+        _ = try scratch.write("bad.hrl", log)
+        let result = try check("bad.hrl")
+        #expect(result.exit == 3)
+        #expect(result.output.contains("warning: HRL021: TotalMetadataEntries is 9"))
+        let accepted = try check("--accept", "HRL021", "bad.hrl")
+        #expect(accepted.exit == 0 && accepted.output.contains("accepted: HRL021"))
+    }
+
+    @Test func versionOne() throws {
+        var log = try HRLSample.log()
+        try HRLDamage.header(&log) { $0.logFormatVersion = LogHeader.version1 }
+        _ = try scratch.write("old.hrl", log)
+        #expect(try check("old.hrl").exit == 3)
+        #expect(try check("--accept", "HRL002", "old.hrl").exit == 0)
+    }
+
+    @Test func gapsAndForksAreNamed() throws {
+        let gap = try check("--json", "1.hrl", "3.hrl")
+        #expect(gap.exit == 1)
+        let chain = (try document(gap)["result"] as? [String: Any])?["chain"] as? [String: Any]
+        #expect(chain?["verdict"] as? String == "gap")
+        _ = try scratch.write("other.hrl", try HRLSample.log(id: GUID(9), after: HRLSample.first))
+        let fork = try check("1.hrl", "2.hrl", "other.hrl")
+        #expect(fork.exit == 1)
+        #expect(fork.output.contains("HRL025") && fork.output.contains("fork: 2.hrl and other.hrl both follow"))
+        _ = try scratch.write("copy.hrl", try HRLSample.log())
+        #expect(try check("1.hrl", "copy.hrl").output.contains("duplicate: 1.hrl has the same UniqueId"))
+    }
+
+    @Test func writesPastTheBase() throws {
+        try HRLSample.makeDisk(scratch.path("small.vhdx"), byteCount: 4 << 20)
+        let result = try check("--base", "small.vhdx", "1.hrl")
+        #expect(result.exit == 1)
+        #expect(
+            result.output.contains("HRL019: ByteOffset of write 4 8388096 plus 512 bytes ends past the disk's 4194304"))
+        let raw = try scratch.write("disk.raw", [UInt8](repeating: 1, count: 8 << 20))
+        #expect(try check("--base", raw, "1.hrl").exit == 2)
+        #expect(try check("--base", raw, "--format", "raw", "1.hrl").exit == 0)
+    }
+
+    @Test func theTrackedDiskIsInformation() throws {
+        let result = try check("-v", "--base", "disk.vhdx", "1.hrl")
+        #expect(result.exit == 0 && result.output.contains("info: HRL026: Vhd2DataWriteGuid is 0000"))
+    }
+
+    @Test func recovery() throws {
+        let before = try fileBytes(scratch.path("unclosed.hrl"))
+        let seen = try check("unclosed.hrl")
+        #expect(seen.exit == 3 && seen.output.contains("recoverable: 4 writes, last block at 78848 (0x13400)"))
+        let trial = try check("--recover", "closed.hrl", "--dry-run", "unclosed.hrl")
+        #expect(trial.exit == 3)
+        #expect(!(try scratch.names().contains("closed.hrl")))
+        let result = try check("--recover", "closed.hrl", "unclosed.hrl")
+        #expect(result.exit == 3 && result.output.contains("closed.hrl: a closed log of 4 writes"))
+        #expect(try fileBytes(scratch.path("unclosed.hrl")) == before)
+        #expect(try check("closed.hrl").exit == 0)
+        let data = try fileBytes(scratch.path("closed.hrl"))
+        #expect(data[4096...] == before[4096...])
+        // There now: only with -f.
+        #expect(try check("--recover", "closed.hrl", "unclosed.hrl").exit == 2)
+        #expect(try check("--recover", "closed.hrl", "-f", "unclosed.hrl").exit == 3)
+        let same = try check("--recover", "unclosed.hrl", "-f", "unclosed.hrl")
+        #expect(same.exit == 2 && same.error.contains("the output is the input"))
+        #expect(try fileBytes(scratch.path("unclosed.hrl")) == before)
+        #expect(try check("--recover", "x.hrl", "1.hrl").error.contains("nothing to recover"))
+        #expect(!(try scratch.names().contains { $0.hasPrefix("x.hrl") || $0.hasPrefix(".") }))
+    }
+
+    /// A guest can write what looks like a block; before the crash nothing tells which end is right.
+    @Test func aForgedBlockIsNotGuessedAway() throws {
+        var log = try HRLSample.log(isClosed: false)
+        // In the data of write 2: a block that would follow the first, with data up to itself.
+        let place = 8192 + 4096 + 1024
+        var entry = MetadataEntry()
+        (entry.byteOffset, entry.dataLength, entry.timeStamp) = (0, UInt32(place - 8192), HRLSample.time)
+        var head = MetadataHeader()
+        (head.previousMetadataLocation, head.validMetadataEntries) = (UInt64(place - 4096), 1)
+        log.replaceSubrange(place..<place + 32, with: head.sealed())
+        log.replaceSubrange(place + 32..<place + 64, with: entry.sealed())
+        _ = try scratch.write("forged.hrl", log)
+        let seen = try check("--json", "forged.hrl")
+        let logs = (try document(seen)["result"] as? [String: Any])?["logs"] as? [[String: Any]]
+        #expect((logs?.first?["recoverable"] as? [Any])?.count == 2)
+        let refused = try check("--recover", "out.hrl", "forged.hrl")
+        #expect(refused.exit == 2 && refused.error.contains("HRL044") && refused.error.contains("--pick 0x13400"))
+        #expect(refused.error.contains("0x3400") && refused.error.contains("0x13400"))
+        #expect(!(try scratch.names().contains("out.hrl")))
+        #expect(try runTool("hrl-dump", ["forged.hrl"], folder: scratch.folder).exit == 2)
+        #expect(try check("--recover", "out.hrl", "--pick", "0x13400", "forged.hrl").exit == 3)
+        #expect(
+            try runTool("hrl-dump", ["--tsv", "out.hrl"], folder: scratch.folder).output.split(separator: "\n").count
+                == 5)
+        #expect(try check("--recover", "out.hrl", "-f", "--pick", "77", "forged.hrl").exit == 2)
+    }
+
+    @Test func inputsThatAreMissing() throws {
+        let result = try check("absent.hrl", "1.hrl")
+        #expect(result.exit == 2 && result.output.contains("1.hrl: clean"))
+        #expect(result.error == "hrl-check: absent.hrl: open: No such file or directory\n")
+        #expect(try check().exit == 64)
+        #expect(try check("--pick", "1", "1.hrl").exit == 64)
+        #expect(try check("--recover", "x", "1.hrl", "2.hrl").exit == 64)
+    }
+}

@@ -1,0 +1,97 @@
+import Foundation
+import Testing
+import ToolTesting
+
+/// What the log tools print as JSON is what docs/schema says.
+@Suite struct HRLSchemaTests {
+    private static let program = """
+        import json, sys
+        from jsonschema import Draft202012Validator
+        schema = json.load(open(sys.argv[1]))
+        Draft202012Validator.check_schema(schema)
+        validator = Draft202012Validator(schema)
+        count = 0
+        for line in open(sys.argv[2], encoding="utf-8"):
+            count += 1
+            for error in validator.iter_errors(json.loads(line)):
+                print(f"{count}: {error.json_path}: {error.message[:300]}")
+        print(f"{count} documents")
+        """
+
+    /// The validator's complaints, closed by the number of documents; nil where it is missing.
+    private func validate(_ tool: String, _ lines: String) throws -> String? {
+        let python = "/usr/bin/python3"
+        guard FileManager.default.isExecutableFile(atPath: python),
+            try runProgram(python, ["-c", "import jsonschema"]).exit == 0
+        else {
+            print("SKIPPED: no python3-jsonschema here: \(tool)'s JSON is not compared with its schema")
+            return nil
+        }
+        let scratch = try Scratch()
+        let schema = "\(repositoryFolder)/docs/schema/\(tool).schema.json"
+        let result = try runProgram(
+            python, ["-c", Self.program, schema, try scratch.write("lines", Array(lines.utf8))])
+        return result.output + result.error
+    }
+
+    private let scratch: Scratch
+
+    init() throws {
+        scratch = try Scratch()
+        _ = try scratch.write("1.hrl", try HRLSample.log())
+        _ = try scratch.write("2.hrl", try HRLSample.log(id: HRLSample.second, after: HRLSample.first, checksums: true))
+        _ = try scratch.write("3.hrl", try HRLSample.log(id: HRLSample.third, after: HRLSample.second))
+        _ = try scratch.write("unclosed.hrl", try HRLSample.log(isClosed: false))
+        for (number, damage) in HRLDamage.all.enumerated() {
+            _ = try scratch.write("bad\(number).hrl", try damage.brokenLog())
+        }
+        try HRLSample.makeDisk(scratch.path("disk.vhdx"))
+        try HRLSample.makeDisk(scratch.path("new.vhdx"))
+    }
+
+    private static let runs: [String: [[String]]] = [
+        "hrl-dump": [
+            ["1.hrl", "2.hrl"], ["--sha256", "--preview", "9", "2.hrl"], ["-v", "unclosed.hrl"], ["absent.hrl"],
+            ["--records", "9", "1.hrl"], ["--accept", "HRL016", "bad18.hrl"],
+        ] + HRLDamage.all.indices.map { ["bad\($0).hrl"] },
+        "hrl-check": [
+            ["1.hrl"], ["-v", "2.hrl", "1.hrl", "--base", "disk.vhdx"], ["1.hrl", "3.hrl"], ["unclosed.hrl", "2.hrl"],
+            ["absent.hrl"], ["unclosed.hrl", "--recover", "out.hrl"], ["--accept", "HRL016", "bad18.hrl"],
+        ] + HRLDamage.all.indices.map { ["bad\($0).hrl"] },
+        "hrl-apply": [
+            ["--dry-run", "--to", "disk.vhdx", "1.hrl", "2.hrl"], ["--to", "disk.vhdx", "--unlinked", "2.hrl"],
+            ["--to", "disk.vhdx", "bad0.hrl"], ["--to", "disk.vhdx", "1.hrl", "3.hrl"], ["--to", "absent", "1.hrl"],
+            ["--to", "disk.vhdx", "--until-record", "1", "1.hrl"],
+        ],
+        "hrl-diff": [
+            ["disk.vhdx", "new.vhdx", "-o", "a.hrl"], ["--after", "1.hrl", "new.vhdx", "disk.vhdx", "-o", "b.hrl"],
+            ["--dry-run", "disk.vhdx", "new.vhdx", "-o", "c.hrl"], ["disk.vhdx", "absent", "-o", "c.hrl"],
+        ],
+    ]
+
+    @Test(arguments: ["hrl-dump", "hrl-check", "hrl-apply", "hrl-diff"])
+    func realOutputFits(tool: String) throws {
+        var lines = ""
+        for arguments in Self.runs[tool] ?? [] {
+            lines += try runTool(tool, ["--json"] + arguments, folder: scratch.folder).output
+        }
+        guard let complaints = try validate(tool, lines) else { return }
+        #expect(complaints == "\(lines.split(separator: "\n").count) documents\n")
+    }
+
+    /// The validator does complain.
+    @Test func wrongLinesDoNotFit() throws {
+        let right = try runTool("hrl-dump", ["--json", "1.hrl"], folder: scratch.folder).output
+        let count = right.split(separator: "\n").count
+        for (old, new) in [
+            (#""slot":0,"#, ""), (#""checksum":"ok""#, #""checksum":"fine""#), (#""n":1,"#, #""n":"1","#),
+            (#""problems":0"#, #""problems":null"#),
+        ] {
+            #expect(right.contains(old))
+            guard let complaints = try validate("hrl-dump", right.replacingOccurrences(of: old, with: new)) else {
+                return
+            }
+            #expect(complaints != "\(count) documents\n")
+        }
+    }
+}

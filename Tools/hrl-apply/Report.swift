@@ -1,0 +1,50 @@
+import BlockIO
+import ByteCodec
+import ChangeLog
+import DiskModel
+import Glibc
+import HRL
+import Toolbox
+
+extension HRLApply {
+    func report(_ order: [LogReader], _ result: ApplyResult, _ run: ToolRun) {
+        run.result = [
+            "target": .string(to), "dry_run": .bool(dryRun), "linked": .bool(!unlinked),
+            "logs": .array(zip(order, result.summaries).map { document($0, $1) }),
+            "writes": .unsigned(result.writeCount), "bytes": .unsigned(result.byteCount),
+            "stopped_early": .bool(result.stoppedEarly),
+        ]
+        guard !output.json, !output.quiet else { return }
+        let what = "\(result.writeCount) \(result.writeCount == 1 ? "write" : "writes")"
+        let logs = "\(order.count) \(order.count == 1 ? "log" : "logs")"
+        try? run.out.line(
+            "\(to): \(dryRun ? "would apply" : "applied") \(what), "
+                + "\(Quantity.bytes(result.byteCount, plain: output.bytes)), of \(logs)"
+                + (result.stoppedEarly ? "; the writes after the limit were left out" : ""))
+        guard dryRun || output.verbose else { return }
+        for (log, summary) in zip(order, result.summaries) {
+            try? run.out.line("  \(log.file.path): \(summary.writeCount) writes, id \(log.header.uniqueID)")
+        }
+    }
+
+    /// What a log holds; with a limit, more than was applied of it.
+    private func document(_ log: LogReader, _ summary: LogSummary) -> JSONValue {
+        let header = log.header
+        return [
+            "path": .string(log.file.path), "unique_id": .string(header.uniqueID.description),
+            "previous_unique_id": header.previousUniqueID == .zero
+                ? nil : .string(header.previousUniqueID.description),
+            "writes": .unsigned(summary.writeCount), "bytes": .unsigned(summary.byteCount),
+            "first_time": .optional(summary.firstTime?.description),
+            "last_time": .optional(summary.lastTime?.description),
+        ]
+    }
+}
+
+/// A chain may have more logs than a process may usually have files open.
+func allowOpenFiles(_ count: Int) {
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = min(limit.rlim_max, max(limit.rlim_cur, rlim_t(count) + 64))
+    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+}

@@ -1,0 +1,86 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+import HRL
+import Toolbox
+
+/// A log with everything the rules say about it.
+struct CheckedLog {
+    let path: String
+    let byteCount: UInt64
+    let header: LogHeader
+    let check: LogCheck
+    /// What the search for blocks found, for a log that was not closed.
+    private(set) var recovered: RecoveredLog?
+    let accepted: Set<FormatError.Code>
+
+    /// - Throws: `DiskError` for failed I/O, and for a file that is no log.
+    init(_ path: String, _ base: BaseImage?, accepted: Set<FormatError.Code>, _ progress: Progress) throws(DiskError) {
+        self.path = path
+        self.accepted = accepted
+        // Not kept open: there may be more logs than a process may have files.
+        let file = try diskErrors(path) { try PosixFile(path) }
+        byteCount = try diskErrors(path) { try file.byteCount() }
+        check = try checkLog(file, virtualByteCount: base?.virtualByteCount, dataWriteGUID: base?.dataWriteGUID)
+        guard let header = check.header else {
+            let worst = check.findings.first { $0.severity == .error }
+            if let detail = worst?.detail { throw DiskError(detail, path: path) }
+            throw DiskError(.unrecognised, path: path, "not a replica log")
+        }
+        self.header = header
+        guard !header.isClosed else { return }
+        progress.begin("hrl-check: looking for blocks", total: byteCount)
+        recovered = try HRL.recover(unclosed: file) { done, _ in progress.update(done) }
+    }
+
+    /// Severity as it counts: accepted codes are no more than information.
+    func severity(_ finding: LogFinding) -> Finding.Severity {
+        accepted.contains(finding.detail.code) ? .information : finding.severity
+    }
+
+    func count(_ severity: Finding.Severity) -> Int {
+        check.findings.filter { self.severity($0) == severity && $0.detail.code != .hrlNotClosed }.count
+    }
+
+    var hasErrors: Bool { count(.error) > 0 }
+
+    var verdict: String {
+        if hasErrors { return "errors" }
+        if !header.isClosed { return "unclosed" }
+        return count(.warning) > 0 ? "warnings" : "clean"
+    }
+
+    var status: ExitStatus { hasErrors ? .finding : verdict == "clean" ? .done : .partial }
+}
+
+/// Several logs in the order of their chain.
+struct CheckedChain {
+    /// Indices of the logs, oldest first; empty when they are no chain.
+    var order: [Int] = []
+    var error: DiskError?
+    var findings: [Finding] = []
+    private let accepted: Set<FormatError.Code>
+
+    init(_ logs: [CheckedLog], accepted: Set<FormatError.Code>) {
+        self.accepted = accepted
+        do throws(DiskError) {
+            let found = try LogChainOrder(logs.map { LogLink(path: $0.path, header: $0.header) })
+            order = found.indices
+            findings = found.findings
+        } catch { self.error = error }
+    }
+
+    private var counted: [Finding] { findings.filter { !accepted.contains($0.detail.code) } }
+
+    var status: ExitStatus {
+        if let error { return accepted.contains(error.formatError?.code ?? .hrlChain) ? .done : .finding }
+        if counted.contains(where: { $0.severity == .error }) { return .finding }
+        return counted.contains { $0.severity == .warning } ? .partial : .done
+    }
+
+    /// `in order`, or the fault.
+    var verdict: String {
+        if let problem = error?.formatError?.problem { return String(problem.prefix { $0 != ":" }) }
+        return error == nil ? "in order" : "broken"
+    }
+}

@@ -1,0 +1,320 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+import Glibc
+import HRL
+import Synchronization
+import Toolbox
+
+/// One run over some logs: rows, problems, and the summary that closes it.
+final class Dump {
+    enum Style { case text, tsv, json }
+
+    private let run: ToolRun
+    private let rows: RowWriter
+    private let style: Style
+    private let filter: WriteFilter
+    private let options: HRLReadOptions
+    private var writeCount: UInt64 = 0
+    private var byteCount: UInt64 = 0
+    private var unique = UniqueBytes()
+    private var firstTime: DiskTimestamp?
+    private var lastTime: DiskTimestamp?
+    private var problemCount: UInt64 = 0
+    private var isComplete = true
+
+    init(_ run: ToolRun, _ rows: RowWriter, _ style: Style, _ filter: WriteFilter, _ options: HRLReadOptions) {
+        (self.run, self.rows, self.style, self.filter, self.options) = (run, rows, style, filter, options)
+    }
+
+    /// Shows a log, as far as it can be read.
+    func dump(_ path: String) throws {
+        do throws(DiskError) {
+            let opened = try OpenedLog(path, options)
+            run.addInput(path, byteCount: opened.reader.fileByteCount)
+            try show(opened)
+        } catch let error { try fail(error) }
+    }
+
+    private func show(_ log: OpenedLog) throws(DiskError) {
+        let reader = log.reader
+        try output {
+            try begin(reader.header, reader.file, reader.fileByteCount, log.recoveredWriteCount)
+        }
+        let summary: LogSummary
+        do throws(DiskError) {
+            summary = try reader.forEachWrite(verifyingData: true) { (write) throws(DiskError) in
+                try row(WriteRecord(write))
+            }
+        } catch {
+            guard error.formatError != nil else { throw error }
+            return try showDamage(error, reader.file)
+        }
+        try output { try end(summary.findings, dropped: summary.droppedFindingCount, reader.file.path) }
+        if log.isUnclosed {
+            isComplete = false
+            run.raise(.partial)
+            run.warn(
+                reader.file.path,
+                "the log was not closed: \(summary.writeCount) writes were found, others may be lost; "
+                    + "hrl-check --recover OUT makes a closed copy", code: FormatError.Code.hrlNotClosed.rawValue)
+            for finding in log.recoveryFindings {
+                try output { try problem(LogFinding(finding), reader.file.path) }
+            }
+        }
+    }
+
+    private func row(_ write: WriteRecord) throws(DiskError) {
+        guard filter.admits(write) else { return }
+        writeCount += 1
+        byteCount &+= write.byteCount
+        if firstTime == nil { firstTime = write.timestamp }
+        lastTime = write.timestamp
+        if style != .tsv { unique.add(write.diskOffset..<write.diskOffset + write.byteCount) }
+        try output { try rows.row(write) }
+    }
+
+    /// The problems of a log whose reading an error ended.
+    private func showDamage(_ error: DiskError, _ file: any BlockFile) throws(DiskError) {
+        isComplete = false
+        run.raise(.finding)
+        let check = try checkLog(file)
+        try output {
+            try rows.flush()
+            let known = check.findings.contains { $0.detail == error.formatError }
+            if !known, let detail = error.formatError { try problem(LogFinding(Finding(.error, detail)), file.path) }
+            try end(check.findings, dropped: check.droppedFindingCount, file.path)
+        }
+    }
+
+    /// An error that leaves nothing of a log to show.
+    private func fail(_ error: DiskError) throws {
+        isComplete = false
+        run.raise(ExitStatus(error.kind))
+        try rows.flush()
+        printError("\(run.name): \(error.path): \(error.explanation)")
+        guard style == .json else { return }
+        if let detail = error.formatError {
+            try problemLine(LogFinding(Finding(.error, detail)))
+        } else {
+            problemCount += 1
+            try rows.put(
+                [
+                    "type": "error", "code": nil, "kind": .string(error.kind.rawValue), "path": .string(error.path),
+                    "message": .string(error.explanation), "field": nil, "offset": nil,
+                ] as JSONValue)
+        }
+    }
+
+    // Lines
+
+    private func begin(
+        _ header: LogHeader, _ file: any BlockFile, _ fileByteCount: UInt64, _ recovered: UInt64?
+    ) throws {
+        switch style {
+        case .json: try rows.put(document(header, file.path, fileByteCount, recovered ?? header.totalMetadataEntries))
+        case .text:
+            let size = Quantity.bytes(fileByteCount, plain: run.output.bytes)
+            try rows.put(
+                "\(file.path): \(header.isClosed ? "closed" : "not closed"), \(size), version "
+                    + "\(header.majorVersion), created \(header.created)")
+            let previous = header.previousUniqueID == .zero ? "no log" : header.previousUniqueID.description
+            try rows.put("  id \(header.uniqueID), after \(previous)")
+        case .tsv: break
+        }
+        try rows.begin(file.path, WriteData(file))
+    }
+
+    private func document(_ header: LogHeader, _ path: String, _ size: UInt64, _ entries: UInt64) -> JSONValue {
+        [
+            "type": "log", "schema": "hrl-dump/1", "file": .string(path), "size": .unsigned(size),
+            "format_version": .string("\(header.majorVersion).\(header.logFormatVersion & 0xffff)"),
+            "unique_id": .string(header.uniqueID.description),
+            "previous_unique_id": header.previousUniqueID == .zero
+                ? nil : .string(header.previousUniqueID.description),
+            "data_write_guid": header.vhd2DataWriteGUID == .zero
+                ? nil : .string(header.vhd2DataWriteGUID.description),
+            "created": .string(header.created.description), "closed": .bool(header.isClosed),
+            "metadata_size": .unsigned(UInt64(header.metadataSize)), "entries": .unsigned(entries),
+            "created_raw": .unsigned(UInt64(header.timeStamp)),
+        ]
+    }
+
+    /// Findings of a log, at its end; information only with `--verbose`.
+    private func end(_ findings: [LogFinding], dropped: Int, _ path: String) throws {
+        for finding in findings where finding.severity > .information || run.output.verbose {
+            try problem(finding, path)
+        }
+        if dropped > 0 { run.warn(path, "\(dropped) more findings of the same kinds are not shown") }
+    }
+
+    private func problem(_ finding: LogFinding, _ path: String) throws {
+        if finding.severity == .error {
+            run.raise(.finding)
+            printError("\(run.name): \(path): \(finding.detail)")
+        } else {
+            run.warn(
+                path, finding.detail.description, code: finding.detail.code.rawValue, offset: finding.detail.offset)
+        }
+        try problemLine(finding)
+    }
+
+    private func problemLine(_ finding: LogFinding) throws {
+        problemCount += 1
+        guard style == .json else { return }
+        try rows.put(
+            [
+                "type": "problem", "code": .string(finding.detail.code.rawValue),
+                "severity": .string(finding.severity.rawValue), "n": .optional(finding.write),
+                "offset": .unsigned(finding.detail.offset),
+                "message": .string("\(finding.detail.field) \(finding.detail.problem)"),
+            ] as JSONValue)
+    }
+
+    /// What fails while showing is no fault of the log: it goes past the readers, which only throw `DiskError`.
+    private func output(_ body: () throws -> Void) throws(DiskError) {
+        try diskErrors("standard output") {
+            do { try body() } catch let failure as OutputFailure {
+                throw DiskError(.io, path: "standard output", "\(failure)")
+            }
+        }
+    }
+
+    /// The line that closes everything.
+    /// - Parameter paths: the logs shown, to be read again where counting needs it; nil when they cannot be.
+    func finish(_ paths: [String]?) throws {
+        var uniqueByteCount: UInt64? = unique.byteCount
+        if style != .tsv {
+            var needsAnother = unique.needsAnotherPass()
+            while needsAnother, let paths {
+                for path in paths { countAgain(path) }
+                needsAnother = unique.needsAnotherPass()
+            }
+            uniqueByteCount = needsAnother ? nil : unique.byteCount
+        }
+        switch style {
+        case .json:
+            try rows.put(
+                [
+                    "type": "summary", "writes": .unsigned(writeCount), "bytes": .unsigned(byteCount),
+                    "unique_bytes": .optional(uniqueByteCount),
+                    "first_time": .optional(firstTime?.description), "last_time": .optional(lastTime?.description),
+                    "problems": .unsigned(problemCount), "complete": .bool(isComplete),
+                    "exit": .integer(Int64(run.status.rawValue)),
+                ] as JSONValue)
+        case .text: try rows.put(summaryText(uniqueByteCount))
+        case .tsv: break
+        }
+        try rows.flush()
+    }
+
+    private func countAgain(_ path: String) {
+        // What can be shown of a damaged log was counted the same way the first time.
+        guard let log = try? OpenedLog(path, options) else { return }
+        _ = try? log.reader.forEachWrite(verifyingData: false) { write in
+            guard filter.admits(WriteRecord(write)) else { return }
+            unique.add(write.diskRange)
+        }
+    }
+
+    private func summaryText(_ uniqueByteCount: UInt64?) -> String {
+        func size(_ count: UInt64) -> String { Quantity.bytes(count, plain: run.output.bytes) }
+        var text = "\(writeCount) \(writeCount == 1 ? "write" : "writes"), \(size(byteCount))"
+        if let uniqueByteCount { text += ", to \(size(uniqueByteCount)) of the disk" }
+        if let firstTime, let lastTime { text += ", \(firstTime) to \(lastTime)" }
+        return text + (isComplete ? "" : "; incomplete")
+    }
+
+    // Growing logs
+
+    /// Shows a log while it grows, until it is closed or a signal asks for the end.
+    func follow(_ path: String) throws {
+        do throws(DiskError) {
+            let file = try diskErrors(path) { try PosixFile(path) }
+            let header = try LogHeader(from: file)
+            guard !header.isClosed else { return try dump(closed: path) }
+            let size = try diskErrors(path) { try file.byteCount() }
+            run.addInput(path, byteCount: size)
+            let tail = try diskErrors(path) { try LogTail(file, header) }
+            try output { try begin(header, file, size, 0) }
+            while try !advance(tail, header) {
+                try output { try rows.flush() }
+                guard Waiting.sleep() else {
+                    isComplete = false
+                    return run.raise(.partial)
+                }
+            }
+        } catch { try fail(error) }
+    }
+
+    private func dump(closed path: String) throws(DiskError) { try output { try dump(path) } }
+
+    /// Shows what is new.
+    /// - Returns: whether the log is closed.
+    private func advance(_ tail: LogTail, _ first: LogHeader) throws(DiskError) -> Bool {
+        let file = tail.file
+        let header = try LogHeader(from: file)
+        let size = try diskErrors(file.path) { try file.byteCount() }
+        guard header.uniqueID == first.uniqueID, size >= tail.end else {
+            throw DiskError(.refused, path: file.path, "the log was replaced while it was followed")
+        }
+        let limit = header.isClosed ? min(size, header.eolLocation) : size
+        try advance(tail, to: limit)
+        guard header.isClosed else { return false }
+        if tail.end != header.eolLocation {
+            tail.startOver()
+            try advance(tail, to: limit)
+        }
+        if tail.end != header.eolLocation {
+            isComplete = false
+            let error = FormatError(
+                .hrlBackChain, field: "EOLLocation", offset: 44,
+                "is \(header.eolLocation), but the blocks followed end at \(tail.end)", section: "hrl.md: Layout")
+            try output { try problem(LogFinding(Finding(.error, error)), file.path) }
+        }
+        return true
+    }
+
+    private func advance(_ tail: LogTail, to limit: UInt64) throws(DiskError) {
+        try diskErrors(tail.file.path) {
+            try tail.advance(to: limit) { write in
+                try row(write)
+                guard write.dataChecksum == .bad else { return }
+                let error = FormatError(
+                    .hrlDataChecksum, field: "DataChecksum of write \(write.number)", offset: write.dataOffset,
+                    "is not that of the data", section: "hrl.md: Metadata entry")
+                try problem(LogFinding(Finding(.error, error), write: write.number), tail.file.path)
+            }
+        }
+    }
+}
+
+/// Waiting for a log to grow.
+enum Waiting {
+    private static let milliseconds: CInt = 200
+    private static let endIsWanted = Atomic<Bool>(false)
+
+    /// Lets SIGINT and SIGTERM end the waiting instead of the process.
+    static func catchSignals() {
+        // A parent may have left them blocked.
+        var signals = sigset_t()
+        _ = unsafe sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM] { _ = unsafe sigaddset(&signals, number) }
+        _ = unsafe sigprocmask(SIG_UNBLOCK, &signals, nil)
+        for number in [SIGINT, SIGTERM] {
+            signal(number) { _ in Waiting.endIsWanted.store(true, ordering: .relaxed) }
+        }
+    }
+
+    /// Sleeps a little.
+    /// - Returns: false when a signal came. A reader of standard output that has gone away ends the process.
+    static func sleep() -> Bool {
+        guard !endIsWanted.load(ordering: .relaxed) else { return false }
+        var poller = pollfd(fd: 1, events: 0, revents: 0)
+        if unsafe poll(&poller, 1, milliseconds) > 0 {
+            if poller.revents & Int16(POLLERR) != 0 { raise(SIGPIPE) }
+            usleep(UInt32(milliseconds) * 1000)
+        }
+        return !endIsWanted.load(ordering: .relaxed)
+    }
+}

@@ -1,0 +1,36 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+import HRL
+
+/// A log open for reading; one that was not closed as far as the search for its blocks finds.
+struct OpenedLog {
+    let reader: LogReader
+    var isUnclosed = false
+    /// Writes found in a log that was not closed.
+    var recoveredWriteCount: UInt64?
+    var recoveryFindings: [Finding] = []
+
+    /// - Throws: `DiskError`; HRL044 for an unclosed log with several possible ends.
+    init(_ path: String, _ options: HRLReadOptions) throws(DiskError) {
+        let file = try diskErrors(path) { try PosixFile(path) }
+        do throws(DiskError) {
+            reader = try LogReader(file, options: options)
+            return
+        } catch {
+            guard error.isUnclosedLog else { throw error }
+        }
+        let recovered = try recover(unclosed: file)
+        do throws(DiskError) {
+            let candidate = try recovered.candidate()
+            reader = recovered.reader(of: candidate, options: options)
+            recoveredWriteCount = candidate.writeCount
+            recoveryFindings = try recovered.findings(for: candidate)
+        } catch {
+            var error = error
+            if recovered.candidateCount > 1 { error.hint = "hrl-check lists them, and recovers the one picked" }
+            throw error
+        }
+        isUnclosed = true
+    }
+}

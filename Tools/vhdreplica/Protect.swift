@@ -1,0 +1,98 @@
+import ArgumentParser
+import ByteCodec
+import DiskModel
+import Replicator
+import Toolbox
+
+struct Protect: Verb {
+    static let configuration = CommandConfiguration(
+        abstract: "Check both ends, and make a relationship.",
+        discussion: """
+            EXAMPLES
+              vhdreplica protect web --disk /vm/web.vhdx --to /mnt/replica
+              vhdreplica protect web --disk /vm/web.vhdx --disk /vm/data.vhd --to /mnt/replica --interval 30s
+              vhdreplica protect web --disk /vm/web_1.avhdx --parent-dir /vm/base --to /mnt/replica --dry-run
+
+            Nothing is copied yet: start does that.
+            """)
+    static let schema = "vhdreplica-protect/1"
+
+    @Argument(help: "The machine's name: becomes a folder's.")
+    var vm: String
+    @Option(
+        help: ArgumentHelp("A disk, VHD or VHDX; repeat for each, in the order of copying.", valueName: "image"),
+        completion: .file())
+    var disk: [String]
+    @Option(help: ArgumentHelp("The folder of replicas.", valueName: "dir"), completion: .directory)
+    var to: String
+    @Option(help: ArgumentHelp("Time between cycles: 30s, 5m, 15m, or any from 1s to 24h.", valueName: "time"))
+    var interval = Interval(seconds: 300)
+    @Flag(help: "Keep logs beside the disks after they were sent.")
+    var keepLogs = false
+    @Option(
+        help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
+        completion: .directory)
+    var parentDir: [String] = []
+    @Flag(help: "Check everything, and make nothing.")
+    var dryRun = false
+    @OptionGroup var stateOptions: StateOptions
+    @OptionGroup var output: OutputOptions
+
+    func perform(_ run: ToolRun) throws {
+        let request = ProtectionRequest(
+            name: vm, imagePaths: disk, target: to, interval: interval.seconds, keepsLogs: keepLogs,
+            parentFolders: parentDir)
+        try SafeName.check(vm, "the machine's name")
+        try Relationship.checkUnprotected(vm, in: stateOptions.folder)
+        let found = try Prerequisites(request)
+        for disk in found.disks {
+            run.addInput(disk.path, byteCount: nil)
+            run.warn(disk.path, disk.findings)
+            if disk.hasPendingLog { run.noteReplayedLog(disk.path) }
+        }
+        if !dryRun {
+            _ = try working(run, vm, nil) {
+                try Relationship.protect(request, found, in: stateOptions.folder, $0)
+            }
+        }
+        run.result = result(request, found)
+        guard !output.json else { return }
+        try printText(request, found, run)
+    }
+
+    private func result(_ request: ProtectionRequest, _ found: Prerequisites) -> JSONValue {
+        [
+            "name": .string(vm), "dry_run": .bool(dryRun), "target": .string(request.target),
+            "interval": .unsigned(UInt64(interval.seconds)), "keep_logs": .bool(keepLogs),
+            "needed_bytes": .unsigned(found.neededBytes), "free_bytes": .unsigned(found.freeBytes),
+            "disks": .array(
+                found.disks.map { disk in
+                    [
+                        "name": .string(disk.name), "path": .string(disk.path),
+                        "replica_path": .string(disk.replicaPath),
+                        "format": .string(disk.blueprint.format.rawValue),
+                        "type": .string(disk.blueprint.type.rawValue),
+                        "virtual_size": .unsigned(disk.blueprint.virtualByteCount),
+                        "occupied_bytes": .unsigned(disk.occupiedBytes), "layers": .integer(Int64(disk.layerCount)),
+                        "disk_id": .string(disk.blueprint.diskID.description),
+                    ]
+                }),
+        ]
+    }
+
+    private func printText(_ request: ProtectionRequest, _ found: Prerequisites, _ run: ToolRun) throws {
+        for disk in found.disks {
+            let size = Quantity.bytes(disk.blueprint.virtualByteCount, plain: output.bytes)
+            let chain = disk.layerCount > 1 ? ", flattened from \(disk.layerCount) images" : ""
+            try run.out.line(
+                "\(disk.name): \(disk.blueprint.format.title), \(disk.blueprint.type), \(size)\(chain)"
+                    + " -> \(disk.replicaPath)")
+        }
+        let space =
+            "about \(Quantity.short(found.neededBytes)) needed, \(Quantity.short(found.freeBytes)) free"
+        try run.out.line(
+            dryRun
+                ? "\(vm): all checks passed (\(space)); nothing was made"
+                : "\(vm): protected, every \(Interval.text(interval.seconds)) (\(space)); next: vhdreplica start \(vm)")
+    }
+}
