@@ -35,7 +35,7 @@ public final class PosixFile: BlockFile {
         // O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files.
         let number = unsafe open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, permissions)
         guard number >= 0 else { throw IOError("open", path: path, .errno(errno)) }
-        descriptor = Descriptor(number: number)
+        descriptor = Descriptor(number: number, isLocked: access != .read)
         self.path = path
         self.access = access
 
@@ -170,5 +170,9 @@ public final class PosixFile: BlockFile {
 
 private struct Descriptor: ~Copyable {
     let number: CInt
-    deinit { close(number) }
+    let isLocked: Bool
+    deinit {
+        if isLocked { _ = vt_unlock(number) }
+        close(number)
+    }
 }

@@ -21,7 +21,7 @@ enum ChunkGeometry {
 /// `@unchecked`: fields are set before `start`, touched by the worker until `done` is signalled, and by the asker after.
 final class ChunkJob: @unchecked Sendable {
     /// The chunk's bytes; valid in units that `runs` lie in.
-    let buffer = IOBuffer(byteCount: Int(ChunkGeometry.chunkByteCount))
+    private(set) lazy var buffer = IOBuffer(byteCount: Int(ChunkGeometry.chunkByteCount))
     private let hash = Digest(.sha256)
     private let done = DispatchSemaphore(value: 0)
 

@@ -51,7 +51,9 @@ final class CopyRecords {
     static func resume(_ file: any BlockFile, diskByteCount: UInt64, relationship: GUID, limit: UInt64) throws(IOError)
         -> CopyRecords?
     {
-        guard var reader = try Reader(file, diskByteCount: diskByteCount, relationship: relationship) else { return nil }
+        guard var reader = try Reader(file, diskByteCount: diskByteCount, relationship: relationship) else {
+            return nil
+        }
         var (end, durable) = (UInt64(recordByteCount), UInt64(0))
         while let record = try reader.next() {
             guard case .mark(let byte) = record else { continue }

@@ -124,7 +124,7 @@ public final class DirectoryTarget: ReplicaTarget {
     }
 
     private func work(_ action: Replica.Action) throws {
-        try surroundings.step("replica \(action.label)")
+        try surroundings.step("replica begin \(action.label)")
         switch action {
         case .applyLogs(let disk, let logs):
             do {

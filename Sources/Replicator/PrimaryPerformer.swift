@@ -104,7 +104,7 @@ public final class PrimaryPerformer {
         while !isRemoved {
             if let action = pending {
                 pending = nil
-                try surroundings.step("primary \(action.label)")
+                try surroundings.step("primary begin \(action.label)")
                 do { try answer(action) } catch { try failed(error, action) }
                 continue
             }

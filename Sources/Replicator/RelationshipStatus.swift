@@ -154,9 +154,10 @@ public struct RelationshipStatus: Sendable {
         case .waitingForStartResynchronize(let stops): found = stops.map { problem(.replica, $0, names, name) }
         default:
             let verb = machine.state.name == .replicating ? "sync" : "start"
-            found = machine.record.retry.map {
-                [problem(.replica, $0.failure, names, name, verb: verb, due: $0.due)]
-            } ?? []
+            found =
+                machine.record.retry.map {
+                    [problem(.replica, $0.failure, names, name, verb: verb, due: $0.due)]
+                } ?? []
         }
         // Both sides say the same of a stop.
         return found.filter { one in !known.contains { $0.message == one.message && $0.disk == one.disk } }

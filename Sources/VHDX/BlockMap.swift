@@ -140,7 +140,8 @@ struct BlockMap: Sendable {
             let run = try table.run(at: geometry.index(ofPayloadBlock: block), in: file)
             let endBlock = geometry.payloadBlockCount(beforeIndex: run.endIndex)
             guard run.page != nil else {
-                let end = endBlock == geometry.payloadBlockCount
+                let end =
+                    endBlock == geometry.payloadBlockCount
                     ? range.upperBound : min(range.upperBound, geometry.start(ofBlock: endBlock))
                 result.appendRun(Extent(offset: position, byteCount: end - position, source: absent))
                 if result.count > limit { return Array(result.prefix(limit)) }
@@ -176,8 +177,8 @@ struct BlockMap: Sendable {
         return result
     }
 
-    /// The runs of a partially present block: a set bit means the file has the sector, the lowest bit of a byte first. Stops
-    /// soon after `limit`. [MS-VHDX] 2.4
+    /// The runs of a partially present block: a set bit means the file has the sector, the lowest bit of a byte
+    /// first. Stops soon after `limit`. [MS-VHDX] 2.4
     private mutating func appendSectors(
         of block: UInt64, _ blockOffset: UInt64, _ range: Range<UInt64>, _ result: inout [Extent], limit: Int,
         file: any BlockFile

@@ -75,17 +75,17 @@ struct HeaderPair: Sendable {
         }
     }
 
-    /// Writes the changed header to the slot that is not current, flushes, and does so again: both slots are then up to
-    /// date. A cut at any moment leaves at least one valid header, either the old or the new one.
+    /// Writes the changed header to the slot that is not current, flushes, and does so again: both slots are then up
+    /// to date. A cut at any moment leaves at least one valid header, either the old or the new one.
     mutating func update(on file: any BlockFile, _ change: (inout Header) -> Void) throws {
         var next = current
         change(&next)
+        guard next.sequenceNumber < .max - 2 else {
+            throw FormatError(
+                .vhdxSequenceNumberExhausted, field: "SequenceNumber", offset: Layout.headerOffsets[slot] + 8,
+                "cannot grow any further", section: "2.2.2")
+        }
         for _ in 0..<2 {
-            guard next.sequenceNumber < .max - 1 else {
-                throw FormatError(
-                    .vhdxSequenceNumberExhausted, field: "SequenceNumber", offset: Layout.headerOffsets[slot] + 8,
-                    "cannot grow any further", section: "2.2.2")
-            }
             next.sequenceNumber += 1
             try file.write(next.sealed(), at: Layout.headerOffsets[1 - slot])
             try file.sync()

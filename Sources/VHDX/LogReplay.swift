@@ -6,7 +6,7 @@ import ByteCodec
 extension LogRing {
     /// Bounds of a replay in memory, far above what any log at rest holds: pages, and ranges set to zero.
     static let replayedPageCount: UInt64 = 32768
-    static let replayedZeroCount: UInt64 = 4096
+    static let replayedZeroCount: UInt64 = 1024
 
     /// Finds the log's sequence. Nil when there is none and the caller accepted that: nothing is replayed then.
     static func pending(
@@ -19,7 +19,7 @@ extension LogRing {
             try findings.refuse(
                 FormatError(
                     .vhdxNoLogSequence, field: "LogGuid", offset: Layout.headerOffsets[headers.slot] + 48,
-                    "is \(header.logGUID), and the log holds no valid sequence for it: changes of the metadata are lost",
+                    "is \(header.logGUID), and the log has no valid sequence for it: changes of the metadata are lost",
                     section: "3.1.1"))
             return nil
         }
@@ -97,7 +97,8 @@ extension DataSector {
     }
 
     /// The descriptor and the sector that say what a page becomes.
-    static func logging(_ page: [UInt8], at fileOffset: UInt64, sequenceNumber: UInt64) -> (DataDescriptor, DataSector) {
+    static func logging(_ page: [UInt8], at fileOffset: UInt64, sequenceNumber: UInt64) -> (DataDescriptor, DataSector)
+    {
         var descriptor = DataDescriptor()
         descriptor.leadingBytes = page.rawBytes.integer(at: 0, .little)
         descriptor.trailingBytes = page.rawBytes.integer(at: 4092, .little)

@@ -3,9 +3,9 @@ import ByteCodec
 
 /// The entries of the log that are valid, and the sequence of them that is to be replayed. [MS-VHDX] 2.3, 3.1.1
 ///
-/// One pass reads each page of the ring about once: pages of descriptors and data cannot begin with an entry's signature,
-/// so an entry that claims the pages of another one fails before its checksum is computed. Only positions and sums are
-/// kept, never contents.
+/// One pass reads each page of the ring about once: pages of descriptors and data cannot begin with an entry's
+/// signature, so an entry that claims the pages of another one fails before its checksum is computed. Only positions
+/// and sums are kept, never contents.
 struct LogRing: Sendable {
     /// What replay needs to know of a valid entry.
     struct Entry: Sendable, Equatable {
@@ -42,8 +42,8 @@ struct LogRing: Sendable {
         active = activeSequence(entries)
     }
 
-    /// The complete sequence with the largest last number, from its tail on. A sequence that ends where a longer one ends
-    /// has the same last entry, so only the longest ones need to be looked at.
+    /// The complete sequence with the largest last number, from its tail on. A sequence that ends where a longer one
+    /// ends has the same last entry, so only the longest ones need to be looked at.
     private func activeSequence(_ entries: [Entry]) -> [Entry]? {
         var indexByPage: [UInt32: Int] = [:]
         for (index, entry) in entries.enumerated() { indexByPage[entry.page] = index }

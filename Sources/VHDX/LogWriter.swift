@@ -1,16 +1,17 @@
 import BlockIO
 import ByteCodec
 
-/// Appends entries to the ring of the log. Every entry's tail is the entry itself: the caller has made the final places of
-/// the entry before durable. [MS-VHDX] 2.3, 3.1.2
+/// Appends entries to the ring of the log. Every entry's tail is the entry itself: the caller has made the final
+/// places of the entry before durable. [MS-VHDX] 2.3, 3.1.2
 struct LogWriter: Sendable {
     let guid: GUID
     private let range: Range<UInt64>
     private var nextPage: UInt64 = 0
     private var nextSequenceNumber: UInt64 = 1
 
-    /// Pages that one entry changes at most. With its one page of descriptors it takes about a quarter of the smallest
-    /// ring (1 MiB), so that an entry never reaches the one before it, which counts until the new one is durable.
+    /// Pages that one entry changes at most. With its one page of descriptors it takes about a quarter of the
+    /// smallest ring (1 MiB), so that an entry never reaches the one before it, which counts until the new one is
+    /// durable.
     static let pagesPerEntry = 64
 
     init(range: Range<UInt64>, guid: GUID) { (self.range, self.guid) = (range, guid) }

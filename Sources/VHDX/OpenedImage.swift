@@ -33,7 +33,7 @@ struct OpenedImage {
         guard geometry.entryCount * TableEntry.byteCount <= table.upperBound - table.lowerBound else {
             throw FormatError(
                 .vhdxTableTooSmall, field: "Length", offset: Layout.regionTableOffsets[regions.copy],
-                "of the BAT region is \(table.upperBound - table.lowerBound), too small for \(geometry.entryCount) entries",
+                "of the BAT region is \(table.upperBound - table.lowerBound), too short for \(geometry.entryCount) entries",
                 section: "2.5")
         }
         map = BlockMap(
@@ -70,7 +70,9 @@ private struct Replayed {
         try headers.current.check(at: Layout.headerOffsets[headers.slot], fileByteCount: try original.byteCount())
         guard headers.current.logGUID != .zero else { return }
         log = MetadataLogReport(state: .invalid, guid: headers.current.logGUID)
-        guard let ring = try LogRing.pending(in: original, headers, &findings), let entries = ring.active else { return }
+        guard let ring = try LogRing.pending(in: original, headers, &findings), let entries = ring.active else {
+            return
+        }
         log.state = .dirty
         (log.entryCount, log.sequenceNumber) = (entries.count, entries.last?.sequenceNumber)
         if intoFile {
@@ -91,9 +93,9 @@ private struct Replayed {
             "says that the file was not closed: its log \(what)", section: "3.1.1")
     }
 
-    /// 1. Both headers get a new FileWriteGuid, each flushed. 2. The entries are applied, and flushed. 3. Both headers get
-    /// a zero LogGuid. A cut before 3 leaves the same log over targets that replay changes in the same way; DataWriteGuid
-    /// stays, because what the disk shows does not change.
+    /// 1. Both headers get a new FileWriteGuid, each flushed. 2. The entries are applied, and flushed. 3. Both
+    /// headers get a zero LogGuid. A cut before 3 leaves the same log over targets that replay changes in the same
+    /// way; DataWriteGuid stays, because what the disk shows does not change.
     private mutating func replayIntoFile(_ ring: LogRing, _ findings: Findings) throws {
         try Writer.checkWritable(headers, findings, path: file.path)
         try headers.update(on: file) { $0.fileWriteGUID = .random() }

@@ -13,8 +13,9 @@ struct RegionTable: Sendable {
 
     /// Whether 64 KiB are a region table: signature and checksum.
     static func isValid(_ bytes: [UInt8]) -> Bool {
-        hasSignature(bytes) && bytes.rawBytes.integer(at: 4, as: UInt32.self, .little)
-            == crc32c(bytes.rawBytes, skippingField: 4)
+        hasSignature(bytes)
+            && bytes.rawBytes.integer(at: 4, as: UInt32.self, .little)
+                == crc32c(bytes.rawBytes, skippingField: 4)
     }
 
     private static func hasSignature(_ bytes: [UInt8]) -> Bool {

@@ -1,7 +1,7 @@
 public import ByteCodec
 
-// Every structure of a VHDX file, in the order of [MS-VHDX] 2. Integers are little-endian, GUIDs have their first three
-// groups little-endian. Signatures are compared as integers whose bytes on disk are the text.
+// Every structure of a VHDX file, in the order of [MS-VHDX] 2. Integers are little-endian, GUIDs have their first
+// three groups little-endian. Signatures are compared as integers whose bytes on disk are the text.
 
 /// The four bytes of a signature as a little-endian integer.
 func signature32(_ text: StaticString) -> UInt32 { UInt32(truncatingIfNeeded: signature64(text)) }
@@ -29,7 +29,7 @@ public enum Layout {
     public static let maximumUserItemCount = 1024
     public static let maximumItemByteCount: UInt32 = 1 << 20
     public static let maximumVirtualByteCount: UInt64 = 64 << 40
-    public static let blockByteCounts: ClosedRange<UInt64> = 1 << 20 ... 256 << 20
+    public static let blockByteCounts: ClosedRange<UInt64> = 1 << 20...256 << 20
     public static let maximumLogByteCount: UInt64 = 1 << 30
     /// Nothing may lie behind this offset: three times the largest disk. It bounds the map of used space.
     public static let maximumFileByteCount: UInt64 = 192 << 40

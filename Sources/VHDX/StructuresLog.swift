@@ -63,8 +63,8 @@ public struct ZeroDescriptor: DiskStruct, Equatable {
     }
 }
 
-/// Says that a page of the file is replaced; the page's first eight and last four bytes stand here, because the data sector
-/// needs their places for itself. [MS-VHDX] 2.3.1.3
+/// Says that a page of the file is replaced; the page's first eight and last four bytes stand here, because the data
+/// sector needs their places for itself. [MS-VHDX] 2.3.1.3
 public struct DataDescriptor: DiskStruct, Equatable {
     public static let byteCount = 32
     public static let byteOrder = ByteOrder.little

@@ -11,8 +11,8 @@ struct UsedSpace {
         words = [UInt64](repeating: 0, count: Int(bits.dividedRoundingUp(by: 64)))
     }
 
-    /// Claims a range, whole MiB by whole MiB; false when part of it was claimed before. What lies past the end counts as
-    /// free.
+    /// Claims a range, whole MiB by whole MiB; false when part of it was claimed before. What lies past the end
+    /// counts as free.
     mutating func claim(_ range: Range<UInt64>) -> Bool {
         let inside = range.clamped(to: 0..<byteCount)
         var wasFree = true

@@ -4,11 +4,13 @@ public import DiskModel
 
 /// Makes new images.
 ///
-/// Order: length, table (fixed images only; zeros otherwise), metadata, region tables, identifier, flush; then header 1 and
-/// header 2, flush. A cut before the first header is whole leaves a file without a valid header, which does not open.
+/// Order: length, table (fixed images only; zeros otherwise), metadata, region tables, identifier, flush; then
+/// header 1 and header 2, flush. A cut before the first header is whole leaves a file without a valid header, which
+/// does not open.
 public enum VHDXCreator {
-    /// Creates an image on an empty file, all zeros. The log stands at 1 MiB (1 MiB long), metadata at 2 MiB, the table at
-    /// 3 MiB, blocks behind it. A fixed image has all blocks, in order, as holes of the host file where it can have such.
+    /// Creates an image on an empty file, all zeros. The log stands at 1 MiB (1 MiB long), metadata at 2 MiB, the
+    /// table at 3 MiB, blocks behind it. A fixed image has all blocks, in order, as holes of the host file where it
+    /// can have such.
     /// - Parameters:
     ///   - virtualByteCount: whole logical sectors, up to 64 TiB.
     ///   - blockByteCount: a power of two from 1 MiB to 256 MiB.

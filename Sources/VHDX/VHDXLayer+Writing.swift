@@ -6,8 +6,8 @@ import Synchronization
 /// Writing; the order of what reaches the file is told at `Writer`.
 extension VHDXLayer {
     /// Writes whole logical sectors, allocating blocks where needed.
-    /// - Throws: `.outOfRange`; `.io`, such as a full disk, after which the image is as it was and stays usable; `.refused`
-    ///   for an image open for reading, and after a failed flush.
+    /// - Throws: `.outOfRange`; `.io`, such as a full disk, after which the image is as it was and stays usable;
+    ///   `.refused` for an image open for reading, and after a failed flush.
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(DiskError) {
         guard let range = checkedRange(offset, UInt64(bytes.byteCount)) else {
             throw DiskError(.outOfRange, path: file.path, "offset \(offset) is too large")
@@ -28,8 +28,8 @@ extension VHDXLayer {
         }
     }
 
-    /// Makes whole logical sectors read as zeros. Blocks without space in the file already do, and stay as they are; the
-    /// space of others is given back to the host where it can be, and stays theirs.
+    /// Makes whole logical sectors read as zeros. Blocks without space in the file already do, and stay as they are;
+    /// the space of others is given back to the host where it can be, and stays theirs.
     public func writeZeroes(_ range: Range<UInt64>) throws(DiskError) {
         try checkSectors(range)
         try change("writing zeros") { state, writer in
@@ -48,7 +48,8 @@ extension VHDXLayer {
         }
     }
 
-    /// Returns when everything written before is durable: one flush of the file, and one more where blocks were allocated.
+    /// Returns when everything written before is durable: one flush of the file, and one more where blocks were
+    /// allocated.
     public func flush() throws(DiskError) {
         try change("flushing") { state, writer in try writer.flush(&state.map, file) }
     }

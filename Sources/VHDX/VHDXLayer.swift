@@ -40,7 +40,8 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
     /// What was noticed while opening and, once per rule, in table entries read since.
     public var findings: [Finding] { state.withLock { $0.map.findings.all } }
 
-    /// Whether a file says that it is a VHDX image: by its identifier, or by two valid headers where that was overwritten.
+    /// Whether a file says that it is a VHDX image: by its identifier, or by two valid headers where that was
+    /// overwritten.
     public static func recognises(_ file: any BlockFile) throws(IOError) -> Bool {
         guard try file.byteCount() >= Layout.headerSectionByteCount else { return false }
         let start = try file.bytes(at: 0, count: 8)
@@ -63,9 +64,10 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
         self.init(opened, writer: nil)
     }
 
-    /// Opens for writing, the file being the caller's alone. A pending log is replayed into the file first; nothing else is
-    /// written before the first change.
-    /// - Throws: as for reading; `.refused` for differencing images and for images that only open with accepted errors.
+    /// Opens for writing, the file being the caller's alone. A pending log is replayed into the file first; nothing
+    /// else is written before the first change.
+    /// - Throws: as for reading; `.refused` for differencing images and for images that only open with accepted
+    ///   errors.
     public convenience init(writing file: any BlockFile, options: VHDXReadOptions = .init()) throws(DiskError) {
         let opened = try diskErrors(file.path) { try OpenedImage(file, options, replaysIntoFile: true) }
         let writer = try Writer(opened, path: file.path)

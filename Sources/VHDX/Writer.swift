@@ -2,22 +2,23 @@ import BlockIO
 import ByteCodec
 import DiskModel
 
-/// Changes an image in place, so that a power cut at any moment leaves one that opens, with every byte that was flushed.
+/// Changes an image in place, so that a power cut at any moment leaves one that opens, with every byte that was
+/// flushed.
 ///
 /// A session starts with the first change:
 ///  1. The file is brought to whole MiB, and flushed. *Cut: as before; at most the file is longer.*
 ///  2. An empty log entry under a fresh GUID is written, and flushed. *Cut: as before, no header names that GUID.*
-///  3. Header by header, each flushed: LogGuid is that GUID, FileWriteGuid and DataWriteGuid are new. *Cut: either header
-///     is valid; the newer one finds the entry of 2, whose replay changes nothing.*
+///  3. Header by header, each flushed: LogGuid is that GUID, FileWriteGuid and DataWriteGuid are new. *Cut: either
+///     header is valid; the newer one finds the entry of 2, whose replay changes nothing.*
 ///  4. A region table copy that is bad or differs is rewritten as in 8 to 10. *Cut: the good copy is there.*
 ///
 /// Writing and flushing:
 ///  5. Bytes for a block that is present go to its place. *Cut: old or new bytes, sector by sector.*
-///  6. Bytes for another block go to new space at the end of the file, which reads as zeros; the table entry changes in
-///     memory. *Cut: nothing points there. The next session appends behind it, so leftovers are never shown.*
+///  6. Bytes for another block go to new space at the end of the file, which reads as zeros; the table entry changes
+///     in memory. *Cut: nothing points there. The next session appends behind it, so leftovers are never shown.*
 ///  7. On `flush`, or when many table pages have changed, the file is flushed. *Cut: as 6; bytes of 5 are durable.*
-///  8. A log entry with the changed table pages is written, and flushed. *Cut: the entry is whole, and replay puts the pages
-///     in place, or it is not, and the entry before counts, whose pages step 7 made durable.*
+///  8. A log entry with the changed table pages is written, and flushed. *Cut: the entry is whole, and replay puts
+///     the pages in place, or it is not, and the entry before counts, whose pages step 7 made durable.*
 ///  9. The pages are written to their places. *Cut: replay of the entry of 8 writes them again.*
 /// 10. They become durable with the next step 7 or 11.
 ///
@@ -25,8 +26,8 @@ import DiskModel
 /// 11. A flush as in 7 to 9, then once more a flush of the file. *Cut: as 9.*
 /// 12. Header by header, each flushed: LogGuid is zero. *Cut: replay of the last entry repeats what is there.*
 ///
-/// After a failed flush, or a failure between 2 and 4 or 8 and 12, every further change is refused: what is durable is no
-/// longer known, and the log brings the next opener to the last flush that succeeded.
+/// After a failed flush, or a failure in 1 to 4 or 7 to 12, every further change is refused: what is durable
+/// is no longer known, and the log brings the next opener to the last flush that succeeded.
 struct Writer: Sendable {
     private(set) var log: LogWriter?
     private var hasFailed = false

@@ -135,6 +135,20 @@ func ioError(_ body: () throws -> Void, sourceLocation: SourceLocation = #_sourc
         }
     }
 
+    /// While another thread starts a program, the new process holds a copy of every descriptor for a moment: a file that
+    /// was let go is free all the same.
+    @Test func freeThoughADescriptorWasCopied() throws {
+        let path = try scratch.write("file", [1])
+        var copy: CInt = -1
+        do {
+            let file = try PosixFile(path, .write)
+            copy = file.withDescriptor { dup($0) }
+        }
+        defer { close(copy) }
+        #expect(copy >= 0)
+        try PosixFile(path, .write).sync()
+    }
+
     /// A lock of the whole file or of one byte, shared or exclusive, held by another process.
     @Test(arguments: ["flock(f, 0, 0, 3)", "flock(f, 100, 1, 3)", "flock(f, 201, 1, 0)"])
     func otherProcess(_ lock: String) throws {

@@ -34,17 +34,17 @@ import VHDX
     static let kinds = [
         Kind(format: .vhd, type: .dynamic, byteCount: 20 << 20, blockByteCount: 2 << 20),
         // A size that is exact by geometry, and one that is none.
-        Kind(format: .vhd, type: .dynamic, byteCount: 41_779_200, blockByteCount: 2 << 20),
+        Kind(format: .vhd, type: .dynamic, byteCount: 10_444_800, blockByteCount: 2 << 20),
         Kind(format: .vhd, type: .dynamic, byteCount: (7 << 20) + 512, blockByteCount: 512 << 10),
         Kind(format: .vhd, type: .fixed, byteCount: 8 << 20, blockByteCount: 2 << 20),
         Kind(format: .vhdx, type: .dynamic, byteCount: (12 << 20) + 512, blockByteCount: 1 << 20),
-        Kind(format: .vhdx, type: .dynamic, byteCount: 64 << 20, blockByteCount: 8 << 20),
+        Kind(format: .vhdx, type: .dynamic, byteCount: 24 << 20, blockByteCount: 8 << 20),
         Kind(format: .vhdx, type: .dynamic, byteCount: 33 << 20, blockByteCount: 32 << 20),
         Kind(format: .vhdx, type: .fixed, byteCount: 5 << 20, blockByteCount: 1 << 20),
     ]
 
     @Test(arguments: kinds) func judged(_ kind: Kind) throws {
-        let scratch = try Scratch()
+        let scratch = try Scratch(inMemory: true)
         let (image, rawPath) = (scratch.path("image"), scratch.path("raw"))
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix(seed: seed)
@@ -61,17 +61,18 @@ import VHDX
             }
             try PatternWrite.apply(writes, toRaw: rawPath, byteCount: kind.byteCount)
             try expectSame(try ImageChain.open(image), as: rawPath, note)
-            try judge(image, kind, rawPath, note, scratch)
+            try judge(image, kind, rawPath, note)
         }
     }
 
-    private func judge(_ image: String, _ kind: Kind, _ rawPath: String, _ note: String, _ scratch: Scratch) throws {
+    private func judge(_ image: String, _ kind: Kind, _ rawPath: String, _ note: String) throws {
         let expected = try fileBytes(rawPath)
         if let qemu = Qemu.find() {
             try qemu.check(image, kind.format)
             try qemu.compare(image, kind.format, raw: rawPath)
         }
-        if let sevenZip = Peer.find("7z") {
+        // 7-Zip opens no VHDX of a size that is not whole MiB, whoever made it.
+        if kind.format == .vhd || kind.byteCount % (1 << 20) == 0, let sevenZip = Peer.find("7z") {
             let result = try runProgram(sevenZip, ["e", "-so", "-t\(kind.format.title)", image])
             let same = result.outputBytes == expected
             #expect(
@@ -84,15 +85,12 @@ import VHDX
             #expect(result.output.contains("(\(kind.byteCount) bytes)"), "\(note): \(result.output)")
             #expect(result.output.contains(kind.type == .fixed ? "Fixed" : "Dynamic"), "\(note): \(result.output)")
         }
-        if let mounted = try LibvhdiMount(image, scratch) {
-            #expect(try mounted.holds(expected), "\(note): libvhdi reads other bytes")
-        }
     }
 
     /// An image that was never closed, as a killed process leaves it: qemu repairs or opens a copy, and finds our bytes.
     @Test(arguments: kinds) func notClosed(_ kind: Kind) throws {
         guard let qemu = Qemu.find() else { return }
-        let scratch = try Scratch()
+        let scratch = try Scratch(inMemory: true)
         let (image, copy, rawPath) = (scratch.path("image"), scratch.path("copy"), scratch.path("raw"))
         var random = SplitMix(seed: 11)
         try kind.create(image)
@@ -110,29 +108,4 @@ import VHDX
         try qemu.compare(copy, kind.format, raw: rawPath)
         try chain.close()
     }
-}
-
-/// libvhdi's view of an image as a file, where this machine lets us have one.
-private final class LibvhdiMount {
-    private let point: String
-
-    /// Nil, said once, where the program or FUSE is missing.
-    init?(_ image: String, _ scratch: Scratch) throws {
-        guard let program = Peer.find("vhdimount"), let umount = Peer.find("umount") else { return nil }
-        point = scratch.path("mount-\(UInt32.random(in: 0 ... .max))")
-        try FileManager.default.createDirectory(atPath: point, withIntermediateDirectories: false)
-        self.umount = umount
-        let result = try runProgram(program, [image, point])
-        guard result.exit == 0, FileManager.default.fileExists(atPath: point + "/vhdi1") else {
-            Self.sayOnce
-            return nil
-        }
-    }
-    private let umount: String
-
-    private static let sayOnce: Void = print("SKIPPED: vhdimount cannot mount here: libvhdi's bytes are not compared")
-
-    func holds(_ expected: [UInt8]) throws -> Bool { try fileBytes(point + "/vhdi1") == expected }
-
-    deinit { _ = try? runProgram(umount, [point]) }
 }

@@ -22,14 +22,14 @@ import ToolTesting
         Kind(format: .vhd, options: "subformat=fixed,force_size=on", byteCount: (5 << 20) + 1536),
         Kind(format: .vhdx, options: "block_size=1M", byteCount: 17 << 20),
         Kind(format: .vhdx, options: "block_size=1M,block_state_zero=off,log_size=2M", byteCount: (5 << 20) + 512),
-        Kind(format: .vhdx, options: "block_size=8M", byteCount: 64 << 20),
-        Kind(format: .vhdx, options: "block_size=32M", byteCount: 40 << 20),
+        Kind(format: .vhdx, options: "block_size=8M", byteCount: 24 << 20),
+        Kind(format: .vhdx, options: "block_size=32M", byteCount: 34 << 20),
         Kind(format: .vhdx, options: "subformat=fixed,block_size=1M", byteCount: 6 << 20),
     ]
 
     @Test(arguments: kinds) func read(_ kind: Kind) throws {
         guard let qemu = Qemu.find() else { return }
-        let scratch = try Scratch()
+        let scratch = try Scratch(inMemory: true)
         let (image, raw) = (scratch.path("image"), scratch.path("raw"))
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix(seed: seed)
@@ -55,7 +55,7 @@ import ToolTesting
     /// We write into qemu's images; qemu reads, checks and writes on; we read that.
     @Test(arguments: kinds) func writeInto(_ kind: Kind) throws {
         guard let qemu = Qemu.find() else { return }
-        let scratch = try Scratch()
+        let scratch = try Scratch(inMemory: true)
         let (image, rawPath) = (scratch.path("image"), scratch.path("raw"))
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix(seed: seed)

@@ -49,7 +49,8 @@ import VHDX
         #expect(
             try CopyRecords.resume(MemoryFile(whole), diskByteCount: size, relationship: .zero, limit: size) == nil)
         #expect(
-            try CopyRecords.resume(MemoryFile(whole), diskByteCount: size + 512, relationship: relationship, limit: size)
+            try CopyRecords.resume(
+                MemoryFile(whole), diskByteCount: size + 512, relationship: relationship, limit: size)
                 == nil)
     }
 

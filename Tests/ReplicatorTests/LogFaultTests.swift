@@ -53,7 +53,8 @@ import ToolTesting
         Fault(description: "unclosed", says: "disk0.vhdx.3.hrl: not closed") { machine in
             try machine.log([write], disk: 0, closes: false)
         },
-        Fault(description: "beyond the disk", says: "beyond the disk: writes up to byte 5267968 of 5263872") { machine in
+        Fault(description: "beyond the disk", says: "beyond the disk: writes up to byte 5267968 of 5263872") {
+            machine in
             try machine.log([Machine.Write(offset: Machine.byteCount, value: 5, count: 4096)], disk: 0)
         },
         Fault(description: "entry", says: "disk0.vhdx.3.hrl: damaged: HRL015") { machine in

@@ -1,6 +1,7 @@
 import BlockIO
 import ByteCodec
 import ChangeLog
+import Digest
 import DiskModel
 import FaultInjection
 import Foundation
@@ -168,10 +169,12 @@ final class Machine {
         return "\(store)/disks/\(file.deletingPathExtension).\(kind)"
     }
 
-    func contents(_ path: String, parents: [String] = []) throws -> [UInt8] {
+    /// The SHA-256 of the whole contents.
+    func contents(_ path: String, parents: [String] = []) throws -> String {
         let chain = try ImageChain.open(path, OpenOptions(parentFolders: parents))
         #expect(!chain.hasReplayedLog, "\(path) is not at rest")
-        return try chain.bytes(at: 0, count: Int(chain.geometry.virtualByteCount))
+        let bytes = try chain.bytes(at: 0, count: Int(chain.geometry.virtualByteCount))
+        return Digest.hash(.sha256, bytes.rawBytes).hexadecimal
     }
 
     func isEqual(_ index: Int, parents: [String] = []) throws -> Bool {

@@ -91,7 +91,9 @@ import VHDX
     @Test func damagedRecords() throws {
         let machine = try Machine()
         try machine.protect()
-        for (path, isSource) in [(machine.scratch.path("state/web/primary.json"), true), (machine.store + "/replica.json", false)] {
+        for (path, isSource) in [
+            (machine.scratch.path("state/web/primary.json"), true), (machine.store + "/replica.json", false),
+        ] {
             let whole = try fileBytes(path)
             for count in [0, 10, whole.count / 2, whole.count - 3] {
                 try Data(whole[..<count]).write(to: URL(fileURLWithPath: path))

@@ -14,7 +14,9 @@ import Testing
         while folder.path != "/" {
             folder.deleteLastPathComponent()
             let corpus = folder.appendingPathComponent("shared/corpus")
-            if FileManager.default.fileExists(atPath: corpus.appendingPathComponent("EXPECT.tsv").path) { return corpus }
+            if FileManager.default.fileExists(atPath: corpus.appendingPathComponent("EXPECT.tsv").path) {
+                return corpus
+            }
         }
         print("SKIPPED: no folder shared/corpus beside the checkout; tests with real VHDX images did not run")
         return nil
@@ -26,7 +28,8 @@ import Testing
     }
 
     static let expectations: [Expectation] = {
-        guard let folder, let text = try? String(contentsOf: folder.appendingPathComponent("EXPECT.tsv"), encoding: .utf8)
+        guard let folder,
+            let text = try? String(contentsOf: folder.appendingPathComponent("EXPECT.tsv"), encoding: .utf8)
         else { return [] }
         return text.split(separator: "\n").dropFirst().map { $0.split(separator: "\t").map(String.init) }
             .filter { $0[0].hasSuffix(".vhdx") }

@@ -59,7 +59,8 @@ import Testing
         image.addItem(KnownGUID.chsParameters, flags: 4, [UInt8].zeros(8), offset: 0x30000)
         image.addItem(KnownGUID.virtualDiskID, flags: 1, [1], offset: 0x31000)
         let layer = try VHDXLayer(reading: image.file)
-        #expect(layer.findings.map(\.detail.code) == [.vhdxUnknownOptional, .vhdxUnknownOptional, .vhdxUnknownOptional])
+        #expect(
+            layer.findings.map(\.detail.code) == [.vhdxUnknownOptional, .vhdxUnknownOptional, .vhdxUnknownOptional])
         #expect(layer.virtualDiskID == GUID(1, 2, 3, 4), "the user's item is another one")
         #expect(try layer.census().gaps.isEmpty)
     }
@@ -68,7 +69,10 @@ import Testing
         var image = try TinyImage()
         image.inRegionTables(16 + 28, UInt32(0))
         image.inRegionTables(48 + 28, UInt32(0))
-        #expect(try VHDXLayer(reading: image.file).findings.map(\.detail.code) == [.vhdxRegionNotRequired, .vhdxRegionNotRequired])
+        #expect(
+            try VHDXLayer(reading: image.file).findings.map(\.detail.code) == [
+                .vhdxRegionNotRequired, .vhdxRegionNotRequired,
+            ])
     }
 
     /// Every state, with offsets in the states that ignore them.
@@ -93,7 +97,10 @@ import Testing
         }
         let census = try layer.census()
         #expect(census.counts.map(\.count) == [2, 2, 1, 2, 1, 0])
-        #expect(census.counts.map(\.state) == ["not_present", "undefined", "zero", "unmapped", "fully_present", "partially_present"])
+        #expect(
+            census.counts.map(\.state) == [
+                "not_present", "undefined", "zero", "unmapped", "fully_present", "partially_present",
+            ])
         let codes = layer.findings.map(\.detail.code)
         #expect(codes.filter { $0 == .vhdxEntryReserved }.count == 1)
         #expect(codes.contains(.vhdxSoftAnchor), "the anchors stand where block 4 does")
@@ -183,7 +190,9 @@ import Testing
         // The slots of bitmap blocks mean nothing here.
         image.setEntry(16, 77)
         let layer = try VHDXLayer(reading: image.file)
-        let files = try layer.extents(in: 0..<34 * 256 << 20, limit: 100).filter { if case .file = $0.source { true } else { false } }
+        let files = try layer.extents(in: 0..<34 * 256 << 20, limit: 100).filter {
+            if case .file = $0.source { true } else { false }
+        }
         // Blocks 15 and 16 adjoin in the disk and in the file.
         #expect(
             files == [
@@ -208,7 +217,9 @@ import Testing
         try writer.write([UInt8](repeating: 5, count: 512).rawBytes, at: 0)
         try writer.close()
         let after = try VHDXLayer(reading: file)
-        #expect(try contents(of: after, 1 << 20..<(1 << 20) + 1024) == [UInt8](repeating: 3, count: 512) + [UInt8](repeating: 4, count: 512))
+        #expect(
+            try contents(of: after, 1 << 20..<(1 << 20) + 1024) == [UInt8](repeating: 3, count: 512)
+                + [UInt8](repeating: 4, count: 512))
         _ = try after.census()
     }
 
@@ -235,7 +246,10 @@ import Testing
         #expect(report.diskID == GUID(1, 2, 3, 4))
         #expect(report.writeIDs.map(\.name) == ["FileWriteGuid", "DataWriteGuid"])
         #expect(report.log.state == .clean)
-        #expect(report.structures.map(\.name).prefix(5) == ["File type identifier", "Header 1", "Header 2", "Region table 1", "Region table 2"])
+        #expect(
+            report.structures.map(\.name).prefix(5) == [
+                "File type identifier", "Header 1", "Header 2", "Region table 1", "Region table 2",
+            ])
         #expect(!report.structures.contains { !$0.isValid })
         #expect(layer.type == .fixed)
         #expect(try layer.census().counts[4].count == 8)

@@ -1,6 +1,7 @@
 import BlockIO
 import ByteCodec
 import DiskModel
+import Foundation
 import Testing
 
 @testable import VHDX
@@ -81,7 +82,9 @@ private let regionRules: [Rejection] = [
     Rejection("duplicate region", .vhdxDuplicateRegion, "Guid", regions + 16 + 64) {
         $0.addRegion(KnownGUID.metadata, 2 << 20, 1 << 20, required: true)
     },
-    Rejection("region length 0", .vhdxRegionLength, "Length", regions + 16 + 24) { $0.inRegionTables(16 + 24, UInt32(0)) },
+    Rejection("region length 0", .vhdxRegionLength, "Length", regions + 16 + 24) {
+        $0.inRegionTables(16 + 24, UInt32(0))
+    },
     Rejection("region length unaligned", .vhdxAlignment, "Length", regions + 16 + 24) {
         $0.inRegionTables(16 + 24, UInt32(4096))
     },
@@ -98,7 +101,9 @@ private let regionRules: [Rejection] = [
         $0.inRegionTables(16 + 16, UInt64.max - 0xf_ffff)
     },
     Rejection("regions overlap", .vhdxOverlap, "FileOffset", regions) { $0.inRegionTables(16 + 16, UInt64(2 << 20)) },
-    Rejection("region over the log", .vhdxOverlap, "FileOffset", regions) { $0.inRegionTables(16 + 16, UInt64(1 << 20)) },
+    Rejection("region over the log", .vhdxOverlap, "FileOffset", regions) {
+        $0.inRegionTables(16 + 16, UInt64(1 << 20))
+    },
     Rejection("unknown required region", .vhdxUnknownRequiredRegion, "Guid", regions + 16 + 64) {
         $0.addRegion(other, $0.append([0], count: mebibyte), 1 << 20, required: true)
     },
@@ -147,7 +152,9 @@ private let metadataRules: [Rejection] = [
     Rejection("incomplete file", .vhdxIncompleteFile, "ItemId", TinyImage.item(5)) {
         $0.addItem(KnownGUID.incompleteFile, flags: 4, [])
     },
-    Rejection("missing item", .vhdxItemMissing, "Physical sector size", metadata) { $0.put(UInt16(4), at: metadata + 10) },
+    Rejection("missing item", .vhdxItemMissing, "Physical sector size", metadata) {
+        $0.put(UInt16(4), at: metadata + 10)
+    },
     Rejection("item length", .vhdxItemLength, "Length", TinyImage.item(4) + 20) {
         $0.put(UInt32(8), at: TinyImage.item(4) + 20)
     },
@@ -155,10 +162,16 @@ private let metadataRules: [Rejection] = [
     Rejection("block size 3 MiB", .vhdxBlockSize, "BlockSize", items) { $0.put(UInt32(3 << 20), at: items) },
     Rejection("block size 512 KiB", .vhdxBlockSize, "BlockSize", items) { $0.put(UInt32(1 << 19), at: items) },
     Rejection("block size 512 MiB", .vhdxBlockSize, "BlockSize", items) { $0.put(UInt32(1 << 29), at: items) },
-    Rejection("logical sector", .vhdxLogicalSectorSize, "LogicalSectorSize", items + 32) { $0.put(UInt32(1024), at: items + 32) },
-    Rejection("physical sector", .vhdxPhysicalSectorSize, "PhysicalSectorSize", items + 36) { $0.put(UInt32(0), at: items + 36) },
+    Rejection("logical sector", .vhdxLogicalSectorSize, "LogicalSectorSize", items + 32) {
+        $0.put(UInt32(1024), at: items + 32)
+    },
+    Rejection("physical sector", .vhdxPhysicalSectorSize, "PhysicalSectorSize", items + 36) {
+        $0.put(UInt32(0), at: items + 36)
+    },
     Rejection("disk size 0", .vhdxVirtualDiskSize, "VirtualDiskSize", items + 8) { $0.put(UInt64(0), at: items + 8) },
-    Rejection("disk size odd", .vhdxVirtualDiskSize, "VirtualDiskSize", items + 8) { $0.put(UInt64(513), at: items + 8) },
+    Rejection("disk size odd", .vhdxVirtualDiskSize, "VirtualDiskSize", items + 8) {
+        $0.put(UInt64(513), at: items + 8)
+    },
     Rejection("disk too large", .vhdxVirtualDiskSize, "VirtualDiskSize", items + 8) {
         $0.put(UInt64(64 << 40) + 512, at: items + 8)
     },
@@ -240,7 +253,9 @@ private let tableRules: [Rejection] =
         Rejection("last block cut too short", .vhdxBlockPastEnd, "FileOffsetMB", table + 56, .extents) {
             $0.setEntry(7, $0.append([1], count: mebibyte - 512) | 6)
         },
-        Rejection("block over the log", .vhdxOverlap, "FileOffsetMB", table + 8, .extents) { $0.setEntry(1, 1 << 20 | 6) },
+        Rejection("block over the log", .vhdxOverlap, "FileOffsetMB", table + 8, .extents) {
+            $0.setEntry(1, 1 << 20 | 6)
+        },
         Rejection("block over the metadata", .vhdxOverlap, "FileOffsetMB", table + 8, .extents) {
             $0.setEntry(1, 2 << 20 | 6)
         },
@@ -357,5 +372,21 @@ private let tableRules: [Rejection] =
                 _ = try layer.report()
             }
         }
+    }
+
+    /// The document's table has every code, and no other.
+    @Test func documentListsTheCodes() throws {
+        let root = URL(fileURLWithPath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+        let source = try String(contentsOf: root.appendingPathComponent("Sources/VHDX/Codes.swift"), encoding: .utf8)
+        let document = try String(contentsOf: root.appendingPathComponent("docs/formats/vhdx.md"), encoding: .utf8)
+        let declared = source.split(separator: "\n").compactMap { line in
+            line.range(of: "VHDX[0-9]{3}", options: .regularExpression).map { String(line[$0]) }
+        }
+        let listed = document.split(separator: "\n").filter { $0.hasPrefix("| VHDX") }.map {
+            String($0.dropFirst(2).prefix(7))
+        }
+        #expect(declared == listed)
+        #expect(Set(declared).count == declared.count)
     }
 }

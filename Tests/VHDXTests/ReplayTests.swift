@@ -80,7 +80,9 @@ import Testing
         // 300 descriptors: three pages of them. Each changes the page again; the last one counts.
         for count in [126, 127, 254, 255, 300] {
             var changes: [TinyLogEntry.Change] = (0..<count - 1).map {
-                $0 % 3 == 0 ? .page(offset: TinyImage.table, TinyImage.tablePage([2])) : .zero(offset: TinyImage.table, count: 4096)
+                $0 % 3 == 0
+                    ? .page(offset: TinyImage.table, TinyImage.tablePage([2]))
+                    : .zero(offset: TinyImage.table, count: 4096)
             }
             changes.append(.page(offset: TinyImage.table, page))
             var copy = image
@@ -167,13 +169,18 @@ import Testing
         let good = entry(1, tail: 0, [.page(offset: TinyImage.table, page)])
         // Offset in the entry, value; the checksum is made right again.
         let changes: [(Int, [UInt8], String)] = [
-            (0, [0], "signature"), (8, little(UInt32(4096)), "length without data"), (8, little(UInt32(12288)), "length"),
-            (8, little(UInt32(8191)), "unaligned length"), (8, little(UInt32.max), "huge length"), (8, little(UInt32(0)), "no length"),
+            (0, [0], "signature"), (8, little(UInt32(4096)), "length without data"),
+            (8, little(UInt32(12288)), "length"),
+            (8, little(UInt32(8191)), "unaligned length"), (8, little(UInt32.max), "huge length"),
+            (8, little(UInt32(0)), "no length"),
             (12, little(UInt32(4095)), "unaligned tail"), (12, little(UInt32(1 << 20)), "tail behind the ring"),
-            (16, little(UInt64(0)), "sequence 0"), (24, little(UInt32(2)), "count"), (24, little(UInt32.max), "huge count"),
+            (16, little(UInt64(0)), "sequence 0"), (24, little(UInt32(2)), "count"),
+            (24, little(UInt32.max), "huge count"),
             (28, little(UInt32(1)), "reserved"), (32, [1], "GUID"), (56, little(UInt64.max), "huge LastFileOffset"),
-            (64, [0], "descriptor"), (80, little(UInt64(100)), "unaligned target"), (80, little(UInt64.max - 4095), "huge target"),
-            (88, little(UInt64(2)), "descriptor's sequence"), (4096, [0], "data"), (4100, little(UInt32(1)), "sequence high"),
+            (64, [0], "descriptor"), (80, little(UInt64(100)), "unaligned target"),
+            (80, little(UInt64.max - 4095), "huge target"),
+            (88, little(UInt64(2)), "descriptor's sequence"), (4096, [0], "data"),
+            (4100, little(UInt32(1)), "sequence high"),
             (8188, little(UInt32(2)), "sequence low"),
         ]
         for (offset, value, name) in changes {
@@ -216,5 +223,19 @@ import Testing
         image.log(entry(1, tail: 0, changes, last: 4 << 20), at: 0)
         let layer = try VHDXLayer(reading: image.file)
         #expect(layer.geometry.virtualByteCount == 8 << 20)
+    }
+
+    @Test func whatWouldTakeTooMuchMemoryIsRefused() throws {
+        var (image, _, page) = try prepared()
+        var changes = [TinyLogEntry.Change](repeating: .zero(offset: TinyImage.table, count: 4096), count: 1025)
+        changes.append(.page(offset: TinyImage.table, page))
+        image.log(entry(1, tail: 0, changes), at: 0)
+        do {
+            _ = try VHDXLayer(reading: image.file)
+            Issue.record("replayed in memory")
+        } catch { #expect(error.formatError?.code == .vhdxReplayTooLarge) }
+        // Into the file it takes no memory.
+        let layer = try VHDXLayer(writing: image.file)
+        #expect(try contents(of: layer, 0..<1) == [9])
     }
 }

@@ -100,7 +100,8 @@ import Testing
         ).bytes
         #expect(entry.count == 8192)
         #expect(entry.rawBytes.integer(at: 4, as: UInt32.self, .little) == 0x5531_6ED2)
-        #expect(hexadecimal(Array(entry[64..<96])) == "64657363e7eef5fc030a11181f262d3400003000000000000200000001000000")
+        #expect(
+            hexadecimal(Array(entry[64..<96])) == "64657363e7eef5fc030a11181f262d3400003000000000000200000001000000")
         #expect(hexadecimal(Array(entry[4096..<4112])) == "64617461010000003b424950575e656c")
         #expect(hexadecimal(Array(entry[8184...])) == "cbd2d9e002000000")
 
@@ -119,13 +120,14 @@ import Testing
         #expect(ring.active?.first?.dataCount == 1)
     }
 
-    @Test(arguments: [
-        // Sector size, block size in MiB, chunk ratio, entries of 64 TiB: dynamic, differencing, table in MiB.
-        (512, 1, 4096, 67_125_247, 67_125_248, 513), (512, 2, 2048, 33_570_815, 33_570_816, 257),
-        (512, 8, 512, 8_404_991, 8_404_992, 65), (512, 32, 128, 2_113_535, 2_113_536, 17),
-        (512, 256, 16, 278_527, 278_528, 3), (4096, 1, 32768, 67_110_911, 67_110_912, 513),
-        (4096, 32, 1024, 2_099_199, 2_099_200, 17), (4096, 256, 128, 264_191, 264_192, 3),
-    ] as [(UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)])
+    @Test(
+        arguments: [
+            // Sector size, block size in MiB, chunk ratio, entries of 64 TiB: dynamic, differencing, table in MiB.
+            (512, 1, 4096, 67_125_247, 67_125_248, 513), (512, 2, 2048, 33_570_815, 33_570_816, 257),
+            (512, 8, 512, 8_404_991, 8_404_992, 65), (512, 32, 128, 2_113_535, 2_113_536, 17),
+            (512, 256, 16, 278_527, 278_528, 3), (4096, 1, 32768, 67_110_911, 67_110_912, 513),
+            (4096, 32, 1024, 2_099_199, 2_099_200, 17), (4096, 256, 128, 264_191, 264_192, 3),
+        ] as [(UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)])
     func geometryOfTheLargestDisk(
         _ sector: UInt64, _ block: UInt64, _ ratio: UInt64, _ plain: UInt64, _ differencing: UInt64, _ size: UInt64
     ) {
@@ -141,11 +143,12 @@ import Testing
         checkIndices(geometry(true))
     }
 
-    @Test(arguments: [
-        (1 << 30, 8, 512, 512, 128, 1, 128, 513), (127 << 30, 32, 512, 128, 4064, 32, 4095, 4128),
-        (10 << 30, 32, 512, 128, 320, 3, 322, 387), (4 << 30, 32, 512, 128, 128, 1, 128, 129),
-        ((4 << 30) + 512, 32, 512, 128, 129, 2, 130, 258), (1 << 40, 2, 4096, 16384, 524288, 32, 524319, 524320),
-    ] as [(UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)])
+    @Test(
+        arguments: [
+            (1 << 30, 8, 512, 512, 128, 1, 128, 513), (127 << 30, 32, 512, 128, 4064, 32, 4095, 4128),
+            (10 << 30, 32, 512, 128, 320, 3, 322, 387), (4 << 30, 32, 512, 128, 128, 1, 128, 129),
+            ((4 << 30) + 512, 32, 512, 128, 129, 2, 130, 258), (1 << 40, 2, 4096, 16384, 524288, 32, 524319, 524320),
+        ] as [(UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)])
     func geometryExamples(
         _ size: UInt64, _ block: UInt64, _ sector: UInt64, _ ratio: UInt64, _ payload: UInt64, _ bitmaps: UInt64,
         _ plain: UInt64, _ differencing: UInt64

@@ -6,8 +6,8 @@ import DiskModel
 
 let mebibyte: UInt64 = 1 << 20
 
-/// A small image that tests take apart: log at 1 MiB, metadata at 2 MiB, table at 3 MiB, blocks from 4 MiB on. Fields are
-/// put at offsets written out by hand, so that the tests do not lean on the field lists they test.
+/// A small image that tests take apart: log at 1 MiB, metadata at 2 MiB, table at 3 MiB, blocks from 4 MiB on.
+/// Fields are put at offsets written out by hand, so that the tests do not lean on the field lists they test.
 struct TinyImage {
     var contents: MemoryFile.Contents
 
@@ -54,7 +54,8 @@ struct TinyImage {
         seal()
     }
 
-    /// Changes both region tables at an offset inside them. Entry 0 is the table's, at 16; entry 1 is the metadata's, at 48.
+    /// Changes both region tables at an offset inside them. Entry 0 is the table's, at 16; entry 1 is the
+    /// metadata's, at 48.
     mutating func inRegionTables<T: FixedWidthInteger & BitwiseCopyable>(_ offset: UInt64, _ value: T) {
         put(value, at: 196608 + offset)
         put(value, at: 262144 + offset)
@@ -100,8 +101,9 @@ struct TinyImage {
     }
 
     /// Makes it a differencing image with a locator of these pairs.
-    mutating func makeDifferencing(_ pairs: [(String, String)] = [("parent_linkage", linkage), ("relative_path", "p.vhdx")])
-    {
+    mutating func makeDifferencing(
+        _ pairs: [(String, String)] = [("parent_linkage", linkage), ("relative_path", "p.vhdx")]
+    ) {
         put(UInt32(2), at: Self.metadata + 65536 + 4)
         addItem(KnownGUID.parentLocator, flags: 4, locator(pairs), offset: 0x20000)
     }
@@ -167,12 +169,11 @@ struct TinyLogEntry {
 extension TinyImage {
     /// Puts an entry into the log (1 MiB at 1 MiB), going round its end; gives the offset behind it.
     @discardableResult mutating func log(_ entry: TinyLogEntry, at offset: UInt64) -> UInt64 {
-        for (index, byte) in entry.bytes.enumerated() where index % 4096 == 0 {
-            _ = byte
-            let at = (offset + UInt64(index)) % mebibyte
-            put(Array(entry.bytes[index..<index + 4096]), at: mebibyte + at)
+        let bytes = entry.bytes
+        for start in stride(from: 0, to: bytes.count, by: 4096) {
+            put(Array(bytes[start..<start + 4096]), at: mebibyte + (offset + UInt64(start)) % mebibyte)
         }
-        return (offset + UInt64(entry.bytes.count)) % mebibyte
+        return (offset + UInt64(bytes.count)) % mebibyte
     }
 
     /// The page of the table that makes block 0 present at an offset.
@@ -183,7 +184,9 @@ extension TinyImage {
 }
 
 /// The bytes of a layer, the parent's asked from `parent`.
-func contents(of layer: VHDXLayer, _ range: Range<UInt64>, limit: Int = 1000, parent: VHDXLayer? = nil) throws -> [UInt8] {
+func contents(of layer: VHDXLayer, _ range: Range<UInt64>, limit: Int = 1000, parent: VHDXLayer? = nil) throws
+    -> [UInt8]
+{
     var result = [UInt8].zeros(Int(range.upperBound - range.lowerBound))
     var position = range.lowerBound
     while position < range.upperBound {

@@ -2,6 +2,7 @@ import BlockIO
 import ByteCodec
 import DiskConformance
 import DiskModel
+import Dispatch
 import FaultInjection
 import Glibc
 import Testing
@@ -121,7 +122,8 @@ import Testing
         try layer.write(Self.sectors(1).rawBytes, at: 512)
         try layer.close()
         let after = try VHDXLayer(reading: file)
-        #expect(try contents(of: after, 0..<8 << 20) == Self.sectors(0) + Self.sectors(1) + [UInt8].zeros((8 << 20) - 1024))
+        #expect(
+            try contents(of: after, 0..<8 << 20) == Self.sectors(0) + Self.sectors(1) + [UInt8].zeros((8 << 20) - 1024))
         #expect(try after.census().gaps == [4 << 20..<5 << 20])
     }
 
@@ -139,7 +141,9 @@ import Testing
         try layer.flush()
         for after in [try VHDXLayer(reading: MemoryFile(file.contents)), layer] {
             for index in 0..<UInt64(320) {
-                #expect(try contents(of: after, (index * step) << 20..<(index * step) << 20 + 512) == Self.sectors(UInt8(index % 251) + 1))
+                #expect(
+                    try contents(of: after, (index * step) << 20..<(index * step) << 20 + 512)
+                        == Self.sectors(UInt8(index % 251) + 1))
             }
         }
         try layer.close()
@@ -157,7 +161,8 @@ import Testing
             if index % 9 == 0 || index % 128 > 124 {
                 let reader = try VHDXLayer(reading: MemoryFile(file.contents))
                 #expect(try reader.report().log.entryCount == 1)
-                #expect(try contents(of: reader, index << 20..<index << 20 + 512) == Self.sectors(UInt8(index % 251) + 1))
+                #expect(
+                    try contents(of: reader, index << 20..<index << 20 + 512) == Self.sectors(UInt8(index % 251) + 1))
             }
         }
         try layer.close()
@@ -218,14 +223,20 @@ import Testing
     }
 
     @Test func creatorRefusesWhatTheFormatDoesNotAllow() throws {
-        func create(_ type: ImageType = .dynamic, _ size: UInt64 = 1 << 20, _ block: UInt64 = 1 << 20, _ logical: Int = 512, _ physical: Int = 512) throws {
+        func create(
+            _ type: ImageType = .dynamic, _ size: UInt64 = 1 << 20, _ block: UInt64 = 1 << 20, _ logical: Int = 512,
+            _ physical: Int = 512
+        ) throws {
             try VHDXCreator.create(
-                on: MemoryFile(), type: type, virtualByteCount: size, blockByteCount: block, logicalSectorByteCount: logical,
+                on: MemoryFile(), type: type, virtualByteCount: size, blockByteCount: block,
+                logicalSectorByteCount: logical,
                 physicalSectorByteCount: physical)
         }
         try create()
         #expect(throws: DiskError.self) { try create(.differencing) }
-        for size in [0, 513, (64 << 40) + 512] as [UInt64] { #expect(throws: DiskError.self) { try create(.dynamic, size) } }
+        for size in [0, 513, (64 << 40) + 512] as [UInt64] {
+            #expect(throws: DiskError.self) { try create(.dynamic, size) }
+        }
         for block in [0, 1 << 19, 3 << 20, 1 << 29] as [UInt64] {
             #expect(throws: DiskError.self) { try create(.dynamic, 1 << 20, block) }
         }
@@ -269,5 +280,36 @@ import Testing
         let layer = try VHDXLayer(reading: file)
         #expect(try layer.census().counts[4].count == 1)
         #expect(try contents(of: layer, (64 << 40) - 512..<64 << 40) == Self.sectors(1))
+    }
+
+    @Test func exhaustedSequenceNumbers() throws {
+        var image = try TinyImage()
+        image.inHeaders(8, UInt64.max - 1)
+        let file = image.file
+        let layer = try VHDXLayer(writing: file)
+        do {
+            try layer.write(Self.sectors(1).rawBytes, at: 0)
+            Issue.record("written")
+        } catch { #expect(error.formatError?.code == .vhdxSequenceNumberExhausted) }
+        #expect(try VHDXLayer(reading: file).currentHeader.logGUID == .zero)
+    }
+
+    @Test func manyThreads() throws {
+        let file = try TinyImage(byteCount: 64 << 20).file
+        let layer = try VHDXLayer(writing: file)
+        DispatchQueue.concurrentPerform(iterations: 64) { index in
+            let start = UInt64(index) << 20
+            let bytes = Self.sectors(UInt8(index + 1), 8)
+            try? layer.write(bytes.rawBytes, at: start)
+            if index % 8 == 0 { try? layer.flush() }
+            _ = try? layer.extents(in: 0..<64 << 20, limit: 100)
+        }
+        try layer.close()
+        let after = try VHDXLayer(reading: file)
+        for index in 0..<64 {
+            let start = UInt64(index) << 20
+            #expect(try contents(of: after, start..<start + 4096) == Self.sectors(UInt8(index + 1), 8))
+        }
+        _ = try after.census()
     }
 }

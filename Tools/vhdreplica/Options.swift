@@ -41,6 +41,9 @@ struct Interval: ExpressibleByArgument {
         seconds = product
     }
 
+    /// As it is given.
+    var defaultValueDescription: String { seconds % 60 == 0 ? "\(seconds / 60)m" : "\(seconds)s" }
+
     static func text(_ seconds: UInt32) -> String {
         if seconds % 3600 == 0 { return "\(seconds / 3600) h" }
         return seconds % 60 == 0 ? "\(seconds / 60) min" : "\(seconds) s"

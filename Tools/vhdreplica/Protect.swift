@@ -10,8 +10,8 @@ struct Protect: Verb {
         discussion: """
             EXAMPLES
               vhdreplica protect web --disk /vm/web.vhdx --to /mnt/replica
-              vhdreplica protect web --disk /vm/web.vhdx --disk /vm/data.vhd --to /mnt/replica --interval 30s
-              vhdreplica protect web --disk /vm/web_1.avhdx --parent-dir /vm/base --to /mnt/replica --dry-run
+              vhdreplica protect db --disk a.vhdx --disk b.vhd --to /mnt --interval 30s
+              vhdreplica protect web --disk c.avhdx --parent-dir base --to /mnt --dry-run
 
             Nothing is copied yet: start does that.
             """)

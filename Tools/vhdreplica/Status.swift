@@ -95,7 +95,8 @@ struct StatusText {
             put("problem", "\(problem.side): \(place)\(problem.message)")
             put("remedy", problem.remedy)
         }
-        for incident in statistics.incidents where status.problems.allSatisfy({ !incident.message.hasSuffix($0.message) }) {
+        for incident in statistics.incidents
+        where status.problems.allSatisfy({ !incident.message.hasSuffix($0.message) }) {
             put("before", "\(Self.time(incident.time)): \(incident.message)")
         }
     }

@@ -11,7 +11,7 @@ struct VHDReplica: ParsableCommand {
         abstract: "Replicate a machine's VHD and VHDX disks to a folder, and keep the copies up to date by its logs.",
         discussion: """
             EXAMPLES
-              vhdreplica protect web --disk /vm/web.vhdx --disk /vm/data.vhd --to /mnt/replica
+              vhdreplica protect web --disk /vm/web.vhdx --to /mnt/replica
               vhdreplica start web && vhdreplica sync web
               vhdreplica status
 

@@ -10,7 +10,7 @@ struct Start: Verb {
         discussion: """
             EXAMPLES
               vhdreplica start web
-              vhdreplica start web --state /srv/state --progress 3 3>progress.txt
+              vhdreplica start web --progress 3 3>progress.txt
               vhdreplica start web --json | jq -r '.result.disks[].digest'
 
             Every copy is read back and compared by hash. Logs that close beside the disks meanwhile are sent and merged \
@@ -45,7 +45,7 @@ struct Sync: Verb {
         discussion: """
             EXAMPLES
               vhdreplica sync web
-              vhdreplica sync web --json | jq '.result.disks[] | {name, logs_sent, bytes_sent}'
+              vhdreplica sync web --json | jq '.result.disks[].bytes_sent'
               vhdreplica sync web || vhdreplica status web
 
             A log out of order, unclosed, damaged or beyond the disk stops the machine: nothing of the cycle is sent.
@@ -90,7 +90,8 @@ struct Unprotect: Verb {
     @Argument(help: "The machine's name.")
     var vm: String
     @Option(
-        help: ArgumentHelp("Only the replica in this folder of replicas: it is of no relationship here.", valueName: "dir"),
+        help: ArgumentHelp(
+            "Only the replica in this folder of replicas: it is of no relationship here.", valueName: "dir"),
         completion: .directory)
     var to: String?
     @OptionGroup var stateOptions: StateOptions

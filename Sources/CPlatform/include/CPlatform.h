@@ -52,6 +52,10 @@ int64_t vt_seek_hole(int file, uint64_t offset);
 /// holds one, or -errno.
 int vt_lock_exclusive(int file);
 
+/// Gives that lock back. Closing the descriptor is not enough where another thread is starting a program: until the new
+/// process has replaced itself, it holds a copy of the descriptor, and the lock with it. 0 or -errno.
+int vt_unlock(int file);
+
 /// Atomically renames without replacing (RENAME_NOREPLACE). 0 or -errno.
 int vt_rename_new(const char *from, const char *to);
 
