@@ -143,7 +143,7 @@ private struct DiskComparison {
     private func judge(_ range: Range<Int>, oldIsZero: Bool, newIsZero: Bool) -> Unit {
         if newIsZero { return isZero(oldBytes.bytes(range)) ? .same : .zeros }
         if oldIsZero { return isZero(newBytes.bytes(range)) ? .same : .data }
-        if isEqual(oldBytes.bytes(range), newBytes.bytes(range)) { return .same }
+        if bytesEqual(oldBytes.bytes(range), newBytes.bytes(range)) { return .same }
         return isZero(newBytes.bytes(range)) ? .zeros : .data
     }
 

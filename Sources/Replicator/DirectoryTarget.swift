@@ -255,9 +255,9 @@ public final class DirectoryTarget: ReplicaTarget {
         do { return try PosixFile(path) } catch { throw DiskError(error) }
     }
 
-    public func remove() throws -> [String] {
+    public func remove() throws -> [String]? {
         kept = []
-        guard try open() else { return [] }
+        guard try open() else { return nil }
         if machine?.state.name != .disabled { try handle(.unprotect) } else { try handle(.woke) }
         while pending != nil { _ = try messages() }
         return kept

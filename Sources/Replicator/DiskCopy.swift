@@ -3,12 +3,8 @@ import ByteCodec
 import DiskModel
 import Glibc
 
-/// Copies a disk into a sink, hashing on the way. At least every `markSeconds`, or `markByteCount` bytes, what is there is
-/// made durable and noted.
+/// Copies a disk into a sink, hashing on the way.
 struct DiskCopy {
-    static let markByteCount: UInt64 = 512 << 20
-    static let markSeconds = 2.0
-
     private let disk: any VirtualDisk
     private let sink: any CopySink
     private let surroundings: Surroundings
@@ -42,7 +38,9 @@ struct DiskCopy {
                 digests.append(ChunkDigest(index: job.index, digest: digest))
             }
             watcher.advance(job.end)
-            if written >= Self.markByteCount || Self.seconds() - last >= Self.markSeconds { try mark(job.end) }
+            if written >= surroundings.markByteCount || Self.seconds() - last >= surroundings.markSeconds {
+                try mark(job.end)
+            }
         }
         try mark(size)
         try sink.finish()

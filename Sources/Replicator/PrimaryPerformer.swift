@@ -181,7 +181,7 @@ public final class PrimaryPerformer {
             let path = document.disks[index].path
             guard let now = try? SourceDisk(path, parentFolders: document.parentFolders).fingerprint else { continue }
             if !hasLogs, let change = document.disks[index].fingerprint?.change(to: now) {
-                surroundings.watcher.warn(
+                surroundings.watcher.doubt(
                     path, "changed since the last cycle (\(change)), and no log beside it says how")
             }
             document.disks[index].fingerprint = now
@@ -294,8 +294,10 @@ public final class PrimaryPerformer {
 
     /// The replica's side first: what is left of it would be nobody's.
     private func remove() throws {
-        do { keptDisks = try target.remove() } catch let refusal as TargetRefusal {
-            surroundings.watcher.warn(target.place, "\(refusal.refusal)")
+        if let kept = try target.remove() {
+            keptDisks = kept
+        } else {
+            surroundings.watcher.doubt(target.place, "there is no replica here: nothing was removed")
         }
         try surroundings.step("primary remove state")
         try Folders.remove(statePath)

@@ -67,6 +67,17 @@ public final class Relationship {
         return relationship
     }
 
+    /// Removes what a `protect` that was cut short has left, if there is anything.
+    public static func discardUnfinished(_ name: String, in folder: StateFolder, _ surroundings: Surroundings) throws {
+        guard SafeName.fault(name) == nil, let document = try folder.load(name) else { return }
+        try checkUnprotected(name, in: folder)
+        let relationship = try open(name, in: folder, surroundings)
+        guard try document.check(folder.document(name)).state == .readyForInitialReplication(created: false) else {
+            return
+        }
+        relationship.takeBack()
+    }
+
     /// - Throws: `.refused` when the machine is protected; one whose making was cut short is not.
     public static func checkUnprotected(_ name: String, in folder: StateFolder) throws {
         guard let document = try folder.load(name) else { return }
@@ -150,7 +161,7 @@ public final class Relationship {
                 hint: "vhdreplica unprotect \(name) ends it on both sides")
         }
         return try DirectoryTarget(storeRoot: Folders.absolute(root), name: name, relationship: nil, surroundings)
-            .remove()
+            .remove() ?? []
     }
 
     /// Logs merged into each disk of the replica by this process.

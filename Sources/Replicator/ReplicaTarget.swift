@@ -47,8 +47,8 @@ public protocol ReplicaTarget: AnyObject {
     /// that went; empty when there is nothing left to do.
     func messages() throws -> [Primary.Event]
     /// Removes the replica side; whole disks stay.
-    /// - Returns: paths of the disks that stay.
-    func remove() throws -> [String]
+    /// - Returns: paths of the disks that stay; nil when there is no replica.
+    func remove() throws -> [String]?
 }
 
 /// A copy in the making.

@@ -9,6 +9,9 @@ public struct Surroundings {
     public var watcher = Watcher()
     /// Every file written at the target goes through this.
     public var seam: (any BlockFile) -> any BlockFile = { $0 }
+    /// A copy in the making is made durable, and noted, after so many bytes or seconds: what a kill costs at most.
+    public var markByteCount: UInt64 = 512 << 20
+    public var markSeconds = 2.0
     /// Called before each step, by its name; throws `Interruption` to stop there as a kill would.
     public var step: (String) throws -> Void = { _ in }
 
@@ -30,6 +33,8 @@ public struct Watcher {
     public var advance: (UInt64) -> Void = { _ in }
     /// A person should know: a path, and what about it.
     public var warn: (String, String) -> Void = { _, _ in }
+    /// The work is done, and yet somebody should look at this: a path, and what about it.
+    public var doubt: (String, String) -> Void = { _, _ in }
     /// Something was done.
     public var say: (String) -> Void = { _ in }
     public init() {}

@@ -80,6 +80,8 @@ struct ParentLocatorItem: Sendable {
                     .vhdxParentLinkage, field: key, offset: start, "is \"\(value)\", not a GUID",
                     section: "2.6.2.6.3")
             }
+            // Windows leaves the second one zero outside merges: that names no parent.
+            if key == "parent_linkage2", id == .zero { continue }
             linkages.append(id)
         }
         guard pairs.contains(where: { $0.key == "parent_linkage" }) else {

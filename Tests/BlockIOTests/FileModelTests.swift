@@ -69,7 +69,10 @@ private struct Model {
                 model.resize(start)
             default:
                 if start + count <= model.bytes.count {
-                    let found = try file.bytes(at: UInt64(start), count: count)
+                    // Into a buffer that held something else: what is zero must be written as such.
+                    var found = [UInt8](repeating: 0xcc, count: count)
+                    var raw = found.mutableRawBytes
+                    try file.read(into: &raw, at: UInt64(start))
                     try #require(found == Array(model.bytes[start..<start + count]), "\(note), step \(step)")
                 } else if count > 0 {
                     let error = try ioError { _ = try file.bytes(at: UInt64(start), count: count) }

@@ -73,6 +73,8 @@ final class Machine {
             return Moment(clock)
         }
         result.watcher.warn = { [unowned self] in warnings.append("\($0): \($1)") }
+        result.watcher.doubt = result.watcher.warn
+        result.markByteCount = 1
         return result
     }
 
@@ -83,6 +85,7 @@ final class Machine {
 
     func protect(keepsLogs: Bool = false, parents: [String] = [], _ surroundings: Surroundings? = nil) throws {
         let request = request(keepsLogs: keepsLogs, parents: parents)
+        try Relationship.discardUnfinished(name, in: state, self.surroundings())
         _ = try Relationship.protect(
             request, try Prerequisites(request), in: state, surroundings ?? self.surroundings())
     }

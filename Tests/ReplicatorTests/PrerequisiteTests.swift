@@ -88,6 +88,15 @@ import VHDX
         try machine.expectEqual()
     }
 
+    @Test func lostStoreIsSaidWhenUnprotecting() throws {
+        let machine = try Machine()
+        try machine.protect()
+        try FileManager.default.removeItem(atPath: machine.target)
+        #expect(try machine.open().unprotect().isEmpty)
+        #expect(machine.warnings.count == 1 && machine.warnings[0].contains("there is no replica here"))
+        #expect(machine.files(machine.scratch.path("state")).isEmpty)
+    }
+
     @Test func damagedRecords() throws {
         let machine = try Machine()
         try machine.protect()

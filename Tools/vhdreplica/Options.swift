@@ -62,6 +62,10 @@ extension Verb {
     func surroundings(_ run: ToolRun, _ progress: Progress?) -> Surroundings {
         var result = Surroundings()
         result.watcher.warn = { run.warn($0, $1) }
+        result.watcher.doubt = {
+            run.warn($0, $1)
+            run.raise(.partial)
+        }
         result.watcher.say = { if output.verbose { printError("\(run.name): \($0)") } }
         if let progress {
             result.watcher.begin = { progress.begin($0, total: $1) }

@@ -44,6 +44,7 @@ struct Protect: Verb {
             parentFolders: parentDir)
         try SafeName.check(vm, "the machine's name")
         try Relationship.checkUnprotected(vm, in: stateOptions.folder)
+        if !dryRun { try Relationship.discardUnfinished(vm, in: stateOptions.folder, surroundings(run, nil)) }
         let found = try Prerequisites(request)
         for disk in found.disks {
             run.addInput(disk.path, byteCount: nil)
