@@ -92,7 +92,7 @@ let package = Package(
         // Tests
         tests("CPlatformTests", ["CPlatform"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
-        tests("BlockIOTests", ["BlockIO", "FaultInjection"]),
+        tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),
         tests("VHDXTests", base + ["VHDX", "FaultInjection", "DiskConformance"]),
         tests("HRLTests", base + ["HRL", "FaultInjection"]),
@@ -104,7 +104,7 @@ let package = Package(
             base + formats
                 + ["ImageChain", "ChangeLog", "Replication", "Replicator", "FaultInjection", "ToolTesting"]),
         tests("GoldenTests", base + formats + ["ImageChain", "ToolTesting"]),
-        tests("DifferentialTests", base + formats + ["ImageChain", "ToolTesting"]),
+        tests("DifferentialTests", base + formats + ["ImageChain", "FaultInjection", "ToolTesting"]),
         tests("CrashTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "ToolTesting"]),
         tests("ToolTests", base + formats + ["ImageChain", "ToolTesting"] + tools.map { .target(name: $0.name) }),
         tests("HouseTests", ["ToolTesting"]),

@@ -159,8 +159,8 @@ public final class PosixFile: BlockFile {
 
     /// The offset as the system takes it; nil when the range ends past what it can.
     private static func position(_ offset: UInt64, _ count: Int) -> off_t? {
-        guard let start = off_t(exactly: offset), !start.addingReportingOverflow(off_t(count)).overflow else { return nil }
-        return start
+        guard let start = off_t(exactly: offset) else { return nil }
+        return start.addingReportingOverflow(off_t(count)).overflow ? nil : start
     }
 
     private func failure(_ call: String, offset: UInt64? = nil) -> IOError {

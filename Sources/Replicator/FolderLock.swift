@@ -33,5 +33,9 @@ final class FolderLock {
         }
     }
 
-    deinit { close(number) }
+    deinit {
+        // A child process that is just being started holds a copy of the descriptor for a moment.
+        flock(number, LOCK_UN)
+        close(number)
+    }
 }

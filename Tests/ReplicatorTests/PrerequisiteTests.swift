@@ -48,7 +48,8 @@ import VHDX
     @Test func storeOfAnother() throws {
         let machine = try Machine()
         try machine.protect()
-        #expect(message { try machine.protect() }.contains("another relationship's replica"))
+        #expect(message { try machine.protect() }.contains("is protected already"))
+        #expect(message { _ = try Prerequisites(machine.request()) }.contains("another relationship's replica"))
         let other = try Machine()
         let request = ProtectionRequest(name: "web", imagePaths: other.paths, target: machine.target)
         #expect(message { _ = try Prerequisites(request) }.contains("another relationship's replica"))

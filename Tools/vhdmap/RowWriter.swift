@@ -30,7 +30,8 @@ final class RowWriter {
                 ] as JSONValue)
         case .tsv: try run.out.line(columns.joined(separator: "\t"))
         case .text:
-            try run.out.line(pad("START", 16) + pad("LENGTH", 16) + "STATE   LAYER " + pad("FILE OFFSET", 18) + "  FILE")
+            try run.out.line(
+                pad("START", 16) + pad("LENGTH", 16) + "STATE   LAYER " + pad("FILE OFFSET", 18) + "  FILE")
         }
     }
 
