@@ -1,4 +1,5 @@
 import ByteCodec
+import Glibc
 
 /// A page-aligned buffer of fixed size, for bulk I/O; one owner at a time, uninitialised pages are never seen because it
 /// starts zeroed.
@@ -8,7 +9,7 @@ import ByteCodec
 
     public init(byteCount: Int) {
         unsafe memory = .allocate(byteCount: max(1, byteCount), alignment: 4096)
-        _ = unsafe memory.initializeMemory(as: UInt8.self, repeating: 0)
+        _ = unsafe memset(memory.baseAddress!, 0, memory.count)
     }
 
     deinit { unsafe memory.deallocate() }

@@ -1,4 +1,5 @@
 import ByteCodec
+import Glibc
 
 /// Sparse bytes in 4 KiB pages; a page that is absent reads as zeros. A value: copies share pages until written.
 public struct PageMap: Sendable {
@@ -30,7 +31,7 @@ public struct PageMap: Sendable {
                 if let page = pages[index] {
                     unsafe page.withUnsafeBytes { unsafe target.copyMemory(from: .init(rebasing: $0[inside])) }
                 } else {
-                    _ = unsafe target.initializeMemory(as: UInt8.self, repeating: 0)
+                    _ = unsafe memset(target.baseAddress!, 0, target.count)
                 }
             }
         }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Byte access: the few audited `unsafe` steps between arrays, spans and integers.
 
 extension [UInt8] {
@@ -66,12 +68,13 @@ extension MutableRawSpan {
     }
 
     /// Sets the bytes of a range to zero. Traps outside the span.
-    @inlinable @_lifetime(self: copy self)
+    @_lifetime(self: copy self)
     public mutating func zero(_ range: Range<Int>) {
         precondition(range.lowerBound >= 0 && range.upperBound <= byteCount)
+        guard !range.isEmpty else { return }
+        // SAFETY: range checked above.
         unsafe withUnsafeMutableBytes { target in
-            let part = unsafe UnsafeMutableRawBufferPointer(rebasing: target[range])
-            _ = unsafe part.initializeMemory(as: UInt8.self, repeating: 0)
+            _ = unsafe memset(target.baseAddress! + range.lowerBound, 0, range.count)
         }
     }
 
