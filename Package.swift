@@ -83,7 +83,7 @@ let package = Package(
         room("ChangeLog", base + ["HRL"]),
         room("Replication", ["ByteCodec"]),
         // 4
-        room("Toolbox", base + ["ImageChain", arguments]),
+        room("Toolbox", base + ["CPlatform", "ImageChain", arguments]),
         room("Replicator", base + ["HRL", "VHD", "VHDX", "ImageChain", "ChangeLog", "Replication"]),
         // Test support
         support("FaultInjection", ["BlockIO", "ByteCodec"]),

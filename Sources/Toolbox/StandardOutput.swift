@@ -1,4 +1,6 @@
+public import BlockIO
 import ByteCodec
+import CPlatform
 import Glibc
 
 /// Buffered bytes to a descriptor. A reader that has gone away ends the process by SIGPIPE, quietly.
@@ -38,6 +40,28 @@ public final class OutputStream {
     public func write(_ bytes: RawSpan) throws(OutputFailure) {
         try flush()
         try send(bytes)
+    }
+
+    /// Bytes of a host file, from file to output inside the kernel; false when these two do not allow it, with nothing
+    /// sent.
+    /// - Throws: `IOError` when the file ends before.
+    public func send(_ file: PosixFile, from offset: UInt64, byteCount: UInt64) throws -> Bool {
+        try flush()
+        var done: UInt64 = 0
+        while done < byteCount {
+            let sent = file.withDescriptor { vt_send_file(descriptor, $0, offset + done, byteCount - done) }
+            switch sent {
+            case 1...: done += UInt64(sent)
+            case 0:
+                throw IOError("sendfile", path: file.path, .endOfFile(byteCount: try file.byteCount()), offset: offset)
+            case -Int64(EAGAIN):
+                var poller = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                _ = unsafe poll(&poller, 1, -1)
+            case _ where done == 0: return false
+            default: throw OutputFailure(code: CInt(-sent))
+            }
+        }
+        return true
     }
 
     public func flush() throws(OutputFailure) {
