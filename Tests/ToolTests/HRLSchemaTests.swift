@@ -4,36 +4,6 @@ import ToolTesting
 
 /// What the log tools print as JSON is what docs/schema says.
 @Suite struct HRLSchemaTests {
-    private static let program = """
-        import json, sys
-        from jsonschema import Draft202012Validator
-        schema = json.load(open(sys.argv[1]))
-        Draft202012Validator.check_schema(schema)
-        validator = Draft202012Validator(schema)
-        count = 0
-        for line in open(sys.argv[2], encoding="utf-8"):
-            count += 1
-            for error in validator.iter_errors(json.loads(line)):
-                print(f"{count}: {error.json_path}: {error.message[:300]}")
-        print(f"{count} documents")
-        """
-
-    /// The validator's complaints, closed by the number of documents; nil where it is missing.
-    private func validate(_ tool: String, _ lines: String) throws -> String? {
-        let python = "/usr/bin/python3"
-        guard FileManager.default.isExecutableFile(atPath: python),
-            try runProgram(python, ["-c", "import jsonschema"]).exit == 0
-        else {
-            print("SKIPPED: no python3-jsonschema here: \(tool)'s JSON is not compared with its schema")
-            return nil
-        }
-        let scratch = try Scratch()
-        let schema = "\(repositoryFolder)/docs/schema/\(tool).schema.json"
-        let result = try runProgram(
-            python, ["-c", Self.program, schema, try scratch.write("lines", Array(lines.utf8))])
-        return result.output + result.error
-    }
-
     private let scratch: Scratch
 
     init() throws {
@@ -75,7 +45,7 @@ import ToolTesting
         for arguments in Self.runs[tool] ?? [] {
             lines += try runTool(tool, ["--json"] + arguments, folder: scratch.folder).output
         }
-        guard let complaints = try validate(tool, lines) else { return }
+        guard let complaints = try schemaReport(lines, schema: tool) else { return }
         #expect(complaints == "\(lines.split(separator: "\n").count) documents\n")
     }
 
@@ -88,7 +58,10 @@ import ToolTesting
             (#""problems":0"#, #""problems":null"#),
         ] {
             #expect(right.contains(old))
-            guard let complaints = try validate("hrl-dump", right.replacingOccurrences(of: old, with: new)) else {
+            guard
+                let complaints = try schemaReport(
+                    right.replacingOccurrences(of: old, with: new), schema: "hrl-dump")
+            else {
                 return
             }
             #expect(complaints != "\(count) documents\n")

@@ -152,7 +152,7 @@ import VHDX
     func mapCoversTheDisk(image: String) throws {
         let result = try map("--json", image)
         #expect(result.exit == 0)
-        if let complaints = try schemaComplaints(result.output, schema: "vhdmap", lines: true) {
+        if let complaints = try schemaComplaints(result.output, schema: "vhdmap") {
             #expect(complaints == "")
         }
         let file = try fileBytes(scratch.path(image))
@@ -182,7 +182,7 @@ import VHDX
         #expect(try map("--json", "--tsv", "disk.vhdx").exit == 64)
         let missing = try map("--json", "missing")
         #expect(missing.exit == 2)
-        if let complaints = try schemaComplaints(missing.output, schema: "vhdmap", lines: true) {
+        if let complaints = try schemaComplaints(missing.output, schema: "vhdmap") {
             #expect(complaints == "")
         }
     }

@@ -4,36 +4,6 @@ import ToolTesting
 
 /// What `vhdinfo --json` prints is what docs/schema says.
 @Suite struct VHDInfoSchemaTests {
-    static let schema = repositoryFolder + "/docs/schema/vhdinfo.schema.json"
-
-    private static let program = """
-        import json, sys
-        from jsonschema import Draft202012Validator
-        schema = json.load(open(sys.argv[1]))
-        Draft202012Validator.check_schema(schema)
-        validator = Draft202012Validator(schema)
-        count = 0
-        for line in open(sys.argv[2], encoding="utf-8"):
-            count += 1
-            for error in validator.iter_errors(json.loads(line)):
-                print(f"{count}: {error.json_path}: {error.message[:200]}")
-        print(f"{count} documents")
-        """
-
-    /// The validator's complaints about JSON Lines, closed by the number of documents; nil where it is missing.
-    private func validate(_ lines: String) throws -> String? {
-        guard let python = Peer.find("python3"),
-            try runProgram(python, ["-c", "import jsonschema"]).exit == 0
-        else {
-            print("SKIPPED: no python3-jsonschema here: documents are not compared with their schema")
-            return nil
-        }
-        let scratch = try Scratch()
-        let path = try scratch.write("documents", Array(lines.utf8))
-        let result = try runProgram(python, ["-c", Self.program, Self.schema, path])
-        return result.output + result.error
-    }
-
     @Test func documentsFitTheSchema() throws {
         let scratch = try Scratch()
         let raw = try scratch.write("disk.raw", [UInt8](repeating: 1, count: 1 << 20))
@@ -54,7 +24,7 @@ import ToolTesting
         #expect(hashed.exit == 0)
         let printed = try runTool("vhdinfo", arguments + images)
         #expect(printed.exit == 2)
-        guard let complaints = try validate(hashed.output + printed.output) else { return }
+        guard let complaints = try schemaReport(hashed.output + printed.output, schema: "vhdinfo") else { return }
         #expect(complaints == "\(images.count + 1) documents\n")
     }
 
@@ -68,7 +38,10 @@ import ToolTesting
             (#""state":"none""#, #""state":"fine""#), (#""disk_id":null"#, #""disk_id":"7""#),
         ] {
             #expect(right.contains(old))
-            guard let complaints = try validate(right.replacingOccurrences(of: old, with: new)) else { return }
+            guard
+                let complaints = try schemaReport(
+                    right.replacingOccurrences(of: old, with: new), schema: "vhdinfo")
+            else { return }
             #expect(complaints != "1 documents\n")
         }
     }

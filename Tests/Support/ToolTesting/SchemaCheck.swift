@@ -1,13 +1,13 @@
 import Foundation
 
-/// What of a tool's JSON breaks its schema in docs/schema, one complaint a line; nil where python3-jsonschema is missing.
-/// - Parameter lines: the text is JSON Lines, each a document of its own.
-public func schemaComplaints(_ json: String, schema: String, lines: Bool = false) throws -> String? {
+/// What of a tool's JSON Lines breaks their schema in docs/schema: one complaint a line, closed by the number of documents;
+/// nil where python3-jsonschema is missing.
+public func schemaReport(_ lines: String, schema: String) throws -> String? {
     let python = "/usr/bin/python3"
     guard FileManager.default.isExecutableFile(atPath: python),
         try runProgram(python, ["-c", "import jsonschema"]).exit == 0
     else {
-        print("SKIPPED: no python3-jsonschema here: documents are not compared with their schema")
+        print("SKIPPED: no python3-jsonschema here: JSON is not compared with its schema \(schema)")
         return nil
     }
     let program = """
@@ -15,17 +15,28 @@ public func schemaComplaints(_ json: String, schema: String, lines: Bool = false
         from jsonschema import Draft202012Validator
         schema = json.load(open(sys.argv[1]))
         Draft202012Validator.check_schema(schema)
-        text = sys.stdin.read()
-        documents = text.splitlines() if sys.argv[2] == "lines" else [text]
-        if not documents:
-            print("no document")
-        for number, document in enumerate(documents, 1):
-            for error in Draft202012Validator(schema).iter_errors(json.loads(document)):
-                print(f"line {number}: {error.json_path}: {error.message}")
+        validator = Draft202012Validator(schema)
+        count = 0
+        for line in open(sys.argv[2], encoding="utf-8"):
+            count += 1
+            for error in validator.iter_errors(json.loads(line)):
+                print(f"{count}: {error.json_path}: {error.message[:300]}")
+        print(f"{count} documents")
         """
+    let scratch = try Scratch()
     let result = try runProgram(
-        python, ["-c", program, "\(repositoryFolder)/docs/schema/\(schema).schema.json", lines ? "lines" : "one"],
-        input: Array(json.utf8))
-    guard result.exit == 0 else { throw ProgramFailure(description: result.error) }
-    return result.output
+        python,
+        [
+            "-c", program, "\(repositoryFolder)/docs/schema/\(schema).schema.json",
+            try scratch.write("lines", Array(lines.utf8)),
+        ])
+    return result.output + result.error
+}
+
+/// The complaints alone; empty when all fit and there was something to fit.
+public func schemaComplaints(_ lines: String, schema: String) throws -> String? {
+    guard let report = try schemaReport(lines, schema: schema) else { return nil }
+    let parts = report.split(separator: "\n")
+    guard parts.last?.hasSuffix(" documents") == true, parts.last != "0 documents" else { return report }
+    return parts.dropLast().joined(separator: "\n")
 }
