@@ -10,6 +10,8 @@ public struct IOError: Error, Hashable, Sendable {
         case locked
         /// The file was opened for reading only, or refuses writes after a failed flush.
         case readOnly
+        /// A pipe or a device where a file is wanted.
+        case notRegular
     }
 
     /// The system call or operation, such as `pread`.
@@ -33,6 +35,7 @@ extension IOError: CustomStringConvertible {
         case .endOfFile(let count): "the file ends after \(count) bytes\(place)"
         case .locked: "in use by another writer"
         case .readOnly: "not open for writing\(place)"
+        case .notRegular: "is not a regular file"
         }
     }
     public var description: String { "\(path): \(explanation)" }

@@ -44,7 +44,7 @@ public final class PosixFile: BlockFile {
         let kind = status.st_mode & S_IFMT
         guard kind != S_IFDIR else { throw IOError("open", path: path, .errno(EISDIR)) }
         guard kind == S_IFREG || (kind == S_IFBLK && access == .read) else {
-            throw IOError("open (not a regular file)", path: path, .errno(EINVAL))
+            throw IOError("open", path: path, .notRegular)
         }
         identity = Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
 

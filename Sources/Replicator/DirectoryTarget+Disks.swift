@@ -3,7 +3,7 @@ import ByteCodec
 import ChangeLog
 import DiskModel
 import HRL
-import ImageChain
+public import ImageChain
 import Replication
 
 /// What is done to replica disks.
@@ -120,6 +120,16 @@ extension DirectoryTarget {
             else { return .differs(at: 0, "the copy's digests are damaged") }
             return try compare(chain, &reader)
         } catch let error as IOError { throw DiskError(error) }
+    }
+
+    public func firstDifference(disk index: Int, from source: ImageChain) throws -> UInt64? {
+        let disk = try disk(index)
+        surroundings.watcher.begin("\(disk.name): comparing", disk.byteCount)
+        var seen: UInt64 = 0
+        return try firstDifferingByte(between: source, and: try ImageChain.open(disk.path)) { position in
+            surroundings.watcher.advance(position - seen)
+            seen = position
+        }
     }
 
     private func compare(_ chain: ImageChain, _ reader: inout CopyRecords.Reader) throws -> CopyVerdict {

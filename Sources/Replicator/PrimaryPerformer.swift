@@ -13,7 +13,7 @@ public final class PrimaryPerformer {
         public var sentBytes: UInt64 = 0
     }
 
-    private(set) var document: SourceDocument
+    var document: SourceDocument
     private(set) var machine: Primary
     let target: any ReplicaTarget
     let surroundings: Surroundings
@@ -35,8 +35,8 @@ public final class PrimaryPerformer {
 
     public var state: PrimaryState { machine.state }
     private var name: String { document.name }
-    private func diskName(_ index: Int) -> String { machine.record.disks[index].identity.name }
-    private func logs(_ index: Int) -> LogFolder { LogFolder(imagePath: document.disks[index].path) }
+    func diskName(_ index: Int) -> String { machine.record.disks[index].identity.name }
+    func logs(_ index: Int) -> LogFolder { LogFolder(imagePath: document.disks[index].path) }
 
     func save() throws {
         document.record = machine.record
@@ -168,24 +168,7 @@ public final class PrimaryPerformer {
             let known = Set(machine.record.disks[index].known)
             all.append(try logs(index).describe(known: known))
         }
-        if case .replicating = machine.state { noteUntrackedChanges(all) }
         try handle(.logsSwitched(all))
-    }
-
-    /// Without a log that says how, a changed source means that the replica stays behind; said, and not judged: the logs
-    /// may have been sent before they were applied to the source.
-    private func noteUntrackedChanges(_ all: [[LogDescriptor]]) {
-        for index in document.disks.indices {
-            let known = Set(machine.record.disks[index].known)
-            let hasLogs = all[index].contains { $0.ending == .live || !($0.uniqueID.map(known.contains) ?? false) }
-            let path = document.disks[index].path
-            guard let now = try? SourceDisk(path, parentFolders: document.parentFolders).fingerprint else { continue }
-            if !hasLogs, let change = document.disks[index].fingerprint?.change(to: now) {
-                surroundings.watcher.doubt(
-                    path, "changed since the last cycle (\(change)), and no log beside it says how")
-            }
-            document.disks[index].fingerprint = now
-        }
     }
 
     private func send(_ log: OutgoingLog) throws {
@@ -210,7 +193,7 @@ public final class PrimaryPerformer {
 
     // MARK: Copies
 
-    private func openSource(_ disk: Int) throws -> SourceDisk {
+    func openSource(_ disk: Int) throws -> SourceDisk {
         let source = try SourceDisk(document.disks[disk].path, parentFolders: document.parentFolders)
         let size = machine.record.disks[disk].identity.size
         guard source.blueprint.virtualByteCount == size else {
@@ -283,7 +266,9 @@ public final class PrimaryPerformer {
                 surroundings.watcher.warn(source.path, "changed after it was copied (\(change))")
                 stops.append(DiskStop(disk: index, reason: .offline))
             }
-            document.disks[index].fingerprint = source.fingerprint
+            let isUntouched = document.disks[index].fingerprint?.change(to: source.fingerprint) == nil
+            let hasLogs = machine.record.disks[index].position.received != document.disks[index].baseline
+            document.disks[index].settled = isUntouched && !hasLogs ? source.fingerprint : nil
         }
         guard stops.isEmpty else { return try handle(.markForResync(stops)) }
         try target.finalize(tips)

@@ -112,11 +112,13 @@ public final class Relationship {
             try performer.handle(.start)
             try performer.run()
         }
+        if performer.state == .replicating(nil) { try performer.settle(verifying: false, isStart: true) }
         try checkOutcome("start")
     }
 
     /// One delta cycle, from the switch of the logs until they are merged into the replica.
-    public func sync() throws {
+    /// - Parameter verifying: compare the disks' contents afterwards, also where nothing asks for it.
+    public func sync(verifying: Bool = false) throws {
         switch performer.state.name {
         case .replicating, .error: break
         default: throw refused("sync")
@@ -129,6 +131,7 @@ public final class Relationship {
             try performer.handle(.sync)
             try performer.run()
         }
+        if performer.state == .replicating(nil) { try performer.settle(verifying: verifying, isStart: false) }
         try checkOutcome("sync")
     }
 

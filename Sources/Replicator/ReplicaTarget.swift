@@ -1,6 +1,7 @@
 public import BlockIO
 public import ByteCodec
 public import DiskModel
+public import ImageChain
 public import Replication
 
 /// What a relationship is, to both sides.
@@ -36,6 +37,9 @@ public protocol ReplicaTarget: AnyObject {
     func beginCopy(disk: Int, _ blueprint: DiskBlueprint, from: UInt64) throws -> any CopySink
     /// Reads a whole copy back, and compares it with the digests it was made with.
     func verifyCopy(disk: Int) throws -> CopyVerdict
+    /// Compares a whole replica disk, at rest, with a source.
+    /// - Returns: the first byte that differs; nil when none does.
+    func firstDifference(disk: Int, from source: ImageChain) throws -> UInt64?
     /// The disk is whole.
     func completeCopy(disk: Int, digest: String) throws
     /// Stores a log durably, checks it there, and tells the replica.

@@ -12,8 +12,11 @@ struct SourceDocument: Codable {
         var format: String
         /// Logs that were beside the disk when its copy was begun: they are in the copy, were never sent, and stay.
         var covered: [LogID] = []
-        /// What the disk's files were like when its copy was begun, and later at the last cycle.
+        /// What the disk's files were like when its copy was begun.
         var fingerprint: Fingerprint?
+        /// What they were like when the disk and its replica were last found, or taken, to be equal; nil while they are
+        /// not known to be.
+        var settled: Fingerprint?
         /// The last log there was when the copy was begun.
         var baseline: LogID?
     }

@@ -1,6 +1,7 @@
 import BlockIO
 import ByteCodec
 import Digest
+import DiskModel
 import Glibc
 
 /// A forensic record of runs: one JSON line each, holding the SHA-256 of the line before, so that a changed or missing
@@ -16,13 +17,31 @@ enum CaseLog {
         var exit: Int32
     }
 
-    static func append(_ entry: Entry, to path: String) throws(IOError) {
+    /// Whether a run may be recorded in the file: it is absent, empty, or ends in a record.
+    static func check(_ path: String) throws(DiskError) {
+        try diskErrors(path, "case log") {
+            do { _ = try lastLine(try PosixFile(path)) } catch let error as IOError
+                where error.reason == .errno(ENOENT)
+            {}
+        }
+    }
+
+    static func append(_ entry: Entry, to path: String) throws(DiskError) {
+        try diskErrors(path) { try appendLine(entry, path) }
+    }
+
+    private static func appendLine(_ entry: Entry, _ path: String) throws {
         // O_APPEND under a lock: two runs at once must not take the same predecessor.
         let number = unsafe open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
         guard number >= 0 else { throw IOError("open", path: path, .errno(errno)) }
         defer { close(number) }
         guard flock(number, LOCK_EX) == 0 else { throw IOError("flock", path: path, .errno(errno)) }
-        let previous = try lastLine(path)
+        let file = try PosixFile(path)
+        for case .string(let used)? in (entry.inputs + entry.outputs).map({ $0["path"] })
+        where (try? PosixFile(used))?.identity == file.identity {
+            throw DiskError(.refused, path: path, "is a file of this run", hint: "choose another case log")
+        }
+        let previous = try lastLine(file)
         var line: [UInt8] = []
         document(entry, previous: previous.map { Digest.hash(.sha256, $0.rawBytes).hexadecimal }).write(to: &line)
         line.append(UInt8(ascii: "\n"))
@@ -30,20 +49,36 @@ enum CaseLog {
         guard written == line.count, fsync(number) == 0 else { throw IOError("write", path: path, .errno(errno)) }
     }
 
-    /// The bytes of the last line without its end; nil for an empty log. Lines are read from the end, in bounded steps.
-    private static func lastLine(_ path: String) throws(IOError) -> [UInt8]? {
-        let file = try PosixFile(path)
-        var end = try file.byteCount()
-        var tail: [UInt8] = []
-        while end > 0, tail.count < 1 << 24 {
-            let count = min(end, 65536)
-            tail = try file.bytes(at: end - count, count: Int(count)) + tail
-            end -= count
-            let body = tail.last == UInt8(ascii: "\n") ? tail.dropLast() : tail[...]
-            if let newline = body.lastIndex(of: UInt8(ascii: "\n")) { return Array(body[(newline + 1)...]) }
-            if end == 0 { return Array(body) }
+    /// How much of the end is read to find the last line: mostly the first is enough, and no record is longer than the
+    /// second.
+    private static let tailLimits: [UInt64] = [1 << 16, 1 << 24]
+    private static let firstBytes = Array(#"{"tool":"#.utf8)
+
+    /// The bytes of the last line without its end; nil for an empty log.
+    /// - Throws: `DiskError` when that line is no record.
+    private static func lastLine(_ file: PosixFile) throws -> [UInt8]? {
+        let end = try file.byteCount()
+        guard end > 0 else { return nil }
+        if end > firstBytes.count, try file.bytes(at: 0, count: firstBytes.count) == firstBytes {
+            for limit in tailLimits {
+                let start = end - min(end, limit)
+                let tail = try file.bytes(at: start, count: Int(end - start))
+                let body = tail.dropLast()
+                let lineStart = body.lastIndex(of: newline).map { $0 + 1 } ?? (start == 0 ? 0 : nil)
+                guard tail.last == newline, let lineStart else { continue }
+                let line = Array(body[lineStart...])
+                if isRecord(line) { return line }
+                break
+            }
         }
-        return nil
+        throw DiskError(.refused, path: file.path, "is not a case log", hint: "name a new file or a case log")
+    }
+
+    private static let newline = UInt8(ascii: "\n")
+
+    private static func isRecord(_ line: [UInt8]) -> Bool {
+        guard line.starts(with: firstBytes), line.last == UInt8(ascii: "}") else { return false }
+        return String(decoding: line, as: UTF8.self).contains(#","previous_sha256":"#)
     }
 
     private static func document(_ entry: Entry, previous: String?) -> JSONValue {

@@ -97,8 +97,8 @@ public struct OutputFailure: Error, CustomStringConvertible {
     public var description: String { unsafe "standard output: write: \(String(cString: strerror(code)))" }
 }
 
-/// One line on standard error.
+/// One line on standard error, whatever names and findings are in it.
 public func printError(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
+    let bytes = Array((printable(line) + "\n").utf8)
     _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) }
 }

@@ -2,7 +2,7 @@ public import ArgumentParser
 import BlockIO
 public import ByteCodec
 import Digest
-import DiskModel
+public import DiskModel
 import Glibc
 
 /// The version of all tools.
@@ -18,6 +18,8 @@ public protocol Tool: ParsableCommand {
     static var schema: String { get }
     /// The program's name, for messages; of a verb, that of the whole program.
     static var programName: String { get }
+    /// Of tools whose JSON is a stream of lines that they write themselves; an error then is a line of type `error`.
+    static var streamsLines: Bool { get }
     var output: OutputOptions { get }
     /// Does the work. Results go to `run`; what is thrown becomes the error.
     func perform(_ run: ToolRun) throws
@@ -25,10 +27,15 @@ public protocol Tool: ParsableCommand {
 
 extension Tool {
     public static var programName: String { _commandName }
+    public static var streamsLines: Bool { false }
 
     public mutating func run() throws {
-        let run = ToolRun(name: Self.programName, schema: Self.schema, output: output)
-        do { try perform(run) } catch let code as ExitCode { throw code } catch let error as ValidationError {
+        let run = ToolRun(
+            name: Self.programName, schema: Self.schema, streamsLines: Self.streamsLines, output: output)
+        do {
+            try run.checkCaseLog()
+            try perform(run)
+        } catch let code as ExitCode { throw code } catch let error as ValidationError {
             throw error
         } catch { run.fail(error) }
         run.finish()
@@ -45,8 +52,9 @@ public final class ToolRun {
     public private(set) var status = ExitStatus.done
     /// The part of the status that belongs to the document under way.
     private var documentStatus = ExitStatus.done
-    /// Set by tools whose JSON is a stream of lines that they write themselves; an error then is a line of type `error`.
-    public var streamsLines = false
+    private let streamsLines: Bool
+    /// Makes the last line of a stream, which an error's line precedes.
+    public var closingLine: (() -> JSONValue)?
     /// The document's `result`; with `--json` it is printed at the end.
     public var result: JSONValue = .null
 
@@ -58,8 +66,11 @@ public final class ToolRun {
     private var error: JSONValue = .null
     private let started: Int64 = ToolRun.now()
 
-    init(name: String, schema: String, output: OutputOptions) {
-        (self.name, self.schema, self.output) = (name, schema, output)
+    /// The case log, once it has been found fit to be written to.
+    private var caseLog: String?
+
+    init(name: String, schema: String, streamsLines: Bool, output: OutputOptions) {
+        (self.name, self.schema, self.streamsLines, self.output) = (name, schema, streamsLines, output)
     }
 
     public static func now() -> Int64 { Int64(time(nil)) }
@@ -105,14 +116,17 @@ public final class ToolRun {
     /// Notes what a reader found: warnings and accepted errors; information only with `--verbose`.
     public func warn(_ path: String, _ findings: [Finding]) {
         for finding in findings where finding.severity > .information || output.verbose {
+            // Said in words of its own by `noteReplayedLog`.
+            if finding.severity == .warning, finding.detail.code == Self.pendingLogCode { continue }
             warn(path, finding.detail.description, code: finding.detail.code.rawValue, offset: finding.detail.offset)
         }
     }
 
     /// Says once that a dirty log was replayed in memory.
     public func noteReplayedLog(_ path: String) {
-        warn(path, "log pending: replayed in memory, the file is unchanged", code: "VHDX005")
+        warn(path, "log pending: replayed in memory, the file is unchanged", code: Self.pendingLogCode.rawValue)
     }
+    private static let pendingLogCode = FormatError.Code("VHDX005")
 
     /// Reports an error as one line, as the document's `error`, and in the exit status.
     public func fail(_ thrown: any Error) {
@@ -131,10 +145,16 @@ public final class ToolRun {
         switch thrown {
         case let error as DiskError: (ExitStatus(error.kind), error.path, error.explanation, error.formatError)
         case let error as IOError:
-            (error.reason == .locked ? .busy : .failed, error.path, error.explanation, nil)
+            (error.reason == .locked ? .busy : .failed, error.path, error.explanation + hint(error), nil)
         case let error as FormatError: (.failed, "", error.description, error)
         default: (.failed, "", "\(thrown)", nil)
         }
+    }
+
+    /// Only outputs are made without the wish to replace.
+    private static func hint(_ error: IOError) -> String {
+        let isInTheWay = error.reason == .errno(EEXIST) && ["create", "rename"].contains(error.call)
+        return isInTheWay ? "; use -f to replace it" : ""
     }
 
     /// The document of a single answer.
@@ -159,6 +179,7 @@ public final class ToolRun {
         do {
             if output.json, streamsLines {
                 if case .object(let members) = error { try out.line(.object([.init("type", "error")] + members)) }
+                if let closingLine { try out.line(closingLine()) }
             } else if output.json, !hasPrinted || error != .null {
                 try out.line(document())
             }
@@ -167,7 +188,19 @@ public final class ToolRun {
             raise(.failed)
             printError("\(name): \(error)")
         }
-        if let caseLog = output.caseLog { appendCaseLog(caseLog) }
+        if let caseLog { appendCaseLog(caseLog) }
+    }
+
+    /// Before any work: a mistaken name must not cost a run, nor the file its end.
+    func checkCaseLog() throws(DiskError) {
+        guard let path = output.caseLog else { return }
+        try CaseLog.check(path)
+        caseLog = path
+    }
+
+    /// Refuses an output that would replace the case log.
+    public func refuseOverwritingCaseLog(_ path: String) throws(DiskError) {
+        if let caseLog { try refuseOverwriting(path, [caseLog], "the case log") }
     }
 
     private func appendCaseLog(_ path: String) {
@@ -176,7 +209,7 @@ public final class ToolRun {
             inputs: earlierInputs + inputList, outputs: outputList, exit: status.rawValue)
         do { try CaseLog.append(entry, to: path) } catch {
             raise(.failed)
-            printError("\(name): \(path): case log: \(error)")
+            printError("\(name): \(error.path): case log: \(error.explanation)")
         }
     }
 }

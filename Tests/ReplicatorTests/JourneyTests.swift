@@ -264,18 +264,71 @@ import VHDX
         #expect(message { try machine.start() }.contains("WaitingForStartResynchronize"))
     }
 
-    @Test func untrackedChangeIsSaidAtSync() throws {
+    @Test func changeWithoutALogStopsTheMachine() throws {
         let machine = try Machine()
         try machine.protect()
         try machine.start()
         try machine.work()
         try machine.sync()
         #expect(machine.warnings.isEmpty)
-        try machine.apply(machine.randomWrites(1), to: 1)
+        try machine.apply([.init(offset: 512, value: 0xee, count: 1024)], to: 1)
+        let text = message { try machine.sync() }
+        #expect(text.contains("disk1: the disk was changed while nothing tracked it"))
+        #expect(machine.warnings.contains { $0.contains("disk1.vhd") && $0.contains("differs from byte") })
+        #expect(try machine.status().primary.state == .waitingForStartResynchronize)
+        #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize"))
+    }
+
+    /// Only the contents count: a new date, or a rewrite with the same bytes, is no change.
+    @Test func touchedDiskIsNoChange() throws {
+        let machine = try Machine()
+        try machine.protect()
+        try machine.start()
+        for path in machine.paths {
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSince1970: 1)], ofItemAtPath: path)
+        }
         try machine.sync()
-        #expect(machine.warnings.count == 1 && machine.warnings[0].contains("disk1.vhd"))
+        #expect(machine.warnings.isEmpty)
+        #expect(try machine.status().primary.state == .replicating)
+    }
+
+    /// A log that was sent before the disk followed: said at every cycle until it does.
+    @Test func logAheadOfTheDiskIsSaid() throws {
+        let machine = try Machine([.dynamicVHDX])
+        try machine.protect()
+        try machine.start()
+        let writes = [Machine.Write(offset: 8192, value: 0x5a, count: 4096)]
+        try machine.log(writes, disk: 0)
+        for count in 1...2 {
+            try machine.sync()
+            #expect(machine.warnings.count == count && machine.warnings[count - 1].contains("not in this disk"))
+        }
+        try machine.apply(writes, to: 0)
         try machine.sync()
-        #expect(machine.warnings.count == 1)
+        #expect(machine.warnings.count == 2)
+        try machine.expectEqual()
+    }
+
+    /// A change that came together with a log is found when asked for.
+    @Test func verifyingFindsWhatALogHides() throws {
+        let machine = try Machine([.dynamicVHDX])
+        try machine.protect()
+        try machine.start()
+        try machine.work()
+        try machine.apply([.init(offset: 0, value: 0x77, count: 512)], to: 0)
+        let text = message { try machine.open().sync(verifying: true) }
+        #expect(text.contains("disk0: the disk was changed while nothing tracked it"))
+    }
+
+    @Test func missingSourceIsAnError() throws {
+        let machine = try Machine([.dynamicVHDX])
+        try machine.protect()
+        try machine.start()
+        try FileManager.default.moveItem(atPath: machine.paths[0], toPath: machine.paths[0] + ".gone")
+        #expect(message { try machine.sync() }.contains("No such file"))
+        try FileManager.default.moveItem(atPath: machine.paths[0] + ".gone", toPath: machine.paths[0])
+        try machine.sync()
     }
 
     @Test func sizeChangeIsRefused() throws {

@@ -15,15 +15,16 @@ extension HRLApply {
             "stopped_early": .bool(result.stoppedEarly),
         ]
         guard !output.json, !output.quiet else { return }
-        let what = "\(result.writeCount) \(result.writeCount == 1 ? "write" : "writes")"
-        let logs = "\(order.count) \(order.count == 1 ? "log" : "logs")"
+        let what = counted(result.writeCount, "write", "writes")
+        let logs = counted(order.count, "log", "logs")
         try? run.out.line(
-            "\(to): \(dryRun ? "would apply" : "applied") \(what), "
+            "\(printable(to)): \(dryRun ? "would apply" : "applied") \(what), "
                 + "\(Quantity.bytes(result.byteCount, plain: output.bytes)), of \(logs)"
                 + (result.stoppedEarly ? "; the writes after the limit were left out" : ""))
         guard dryRun || output.verbose else { return }
         for (log, summary) in zip(order, result.summaries) {
-            try? run.out.line("  \(log.file.path): \(summary.writeCount) writes, id \(log.header.uniqueID)")
+            let writes = counted(summary.writeCount, "write", "writes")
+            try? run.out.line("  \(printable(log.file.path)): \(writes), id \(log.header.uniqueID)")
         }
     }
 

@@ -2,6 +2,7 @@ import BlockIO
 import ByteCodec
 import DiskModel
 import HRL
+import ImageChain
 import Toolbox
 
 extension HRLCheck {
@@ -10,9 +11,7 @@ extension HRLCheck {
         guard !log.header.isClosed || log.check.summary == nil else {
             throw DiskError(.refused, path: log.path, "the log was closed: there is nothing to recover")
         }
-        if let there = try? PosixFile(path), try there.identity == PosixFile(log.path).identity {
-            throw DiskError(.refused, path: path, "the output is the input", hint: "choose another output file")
-        }
+        try refuseOverwriting(path, log, run)
         let found = try log.recovered ?? HRL.recover(unclosed: try PosixFile(log.path))
         let candidate: RecoveredLog.Candidate
         do throws(DiskError) { candidate = try found.candidate(at: pick?.byteCount) } catch {
@@ -29,6 +28,16 @@ extension HRLCheck {
         if !dryRun { try write(found, candidate, to: path, progress, run) }
         run.raise(.partial)
         report(recovered: candidate, findings, to: path, run)
+    }
+
+    /// The output must be none of the files read.
+    private func refuseOverwriting(_ path: String, _ log: CheckedLog, _ run: ToolRun) throws {
+        try Toolbox.refuseOverwriting(path, [log.path], "the input")
+        try run.refuseOverwritingCaseLog(path)
+        guard let base else { return }
+        try Toolbox.refuseOverwriting(path, [base], "the base")
+        let parents = (try? ImageChain.walk(base, imageOptions.openOptions))?.links.dropFirst().map(\.path) ?? []
+        try Toolbox.refuseOverwriting(path, parents, "a parent of the base")
     }
 
     private func write(

@@ -38,7 +38,8 @@ extension HRLCheck {
         }
         guard !output.json, !output.quiet else { return }
         try? run.out.line(
-            "\(path): \(dryRun ? "would be " : "")a closed log of \(candidate.writeCount) writes, "
+            "\(printable(path)): \(dryRun ? "would be " : "")a closed log of "
+                + "\(counted(candidate.writeCount, "write", "writes")), "
                 + "\(Quantity.bytes(candidate.endOfLog, plain: output.bytes)); not valid for going on with a replication"
         )
     }
@@ -46,7 +47,7 @@ extension HRLCheck {
     // Text
 
     private func print(_ log: CheckedLog, _ image: BaseImage?, _ run: ToolRun) {
-        try? run.out.line("\(log.path): \(verdictText(log))")
+        try? run.out.line("\(printable(log.path)): \(verdictText(log))")
         if !output.quiet {
             let header = log.header
             let previous = header.previousUniqueID == .zero ? "no log" : header.previousUniqueID.description
@@ -54,14 +55,14 @@ extension HRLCheck {
             try? run.out.line("  created \(header.created), version \(header.majorVersion)\(contents(log))")
             if let image, let summary = log.check.summary, summary.maximumEnd <= image.virtualByteCount {
                 try? run.out.line(
-                    "  fits \(image.path) of \(Quantity.bytes(image.virtualByteCount, plain: output.bytes))")
+                    "  fits \(printable(image.path)) of \(Quantity.bytes(image.virtualByteCount, plain: output.bytes))")
             }
         }
         for finding in log.check.findings {
             let counted = log.severity(finding)
             guard counted > .information || output.verbose || finding.severity > .information else { continue }
             let isAccepted = counted != finding.severity
-            try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(finding.detail)")
+            try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(printable(finding.detail.description))")
         }
         if log.check.droppedFindingCount > 0 {
             try? run.out.line("  and \(log.check.droppedFindingCount) more of the same kinds")
@@ -69,8 +70,8 @@ extension HRLCheck {
         guard let found = log.recovered else { return }
         for candidate in found.candidates {
             try? run.out.line(
-                "  recoverable: \(candidate.writeCount) writes, last block at \(Quantity.offset(candidate.blockOffset))"
-            )
+                "  recoverable: \(counted(candidate.writeCount, "write", "writes")), last block at "
+                    + Quantity.offset(candidate.blockOffset))
         }
         if found.candidateCount == 0 { try? run.out.line("  recoverable: nothing") }
     }
@@ -79,26 +80,27 @@ extension HRLCheck {
         let (errors, warnings) = (log.count(.error), log.count(.warning))
         var parts: [String] = []
         if !log.header.isClosed { parts.append("not closed") }
-        if errors > 0 { parts.append(errors == 1 ? "1 error" : "\(errors) errors") }
-        if warnings > 0 { parts.append(warnings == 1 ? "1 warning" : "\(warnings) warnings") }
+        if errors > 0 { parts.append(counted(errors, "error", "errors")) }
+        if warnings > 0 { parts.append(counted(warnings, "warning", "warnings")) }
         return parts.isEmpty ? "clean" : parts.joined(separator: ", ")
     }
 
     private func contents(_ log: CheckedLog) -> String {
         guard let summary = log.check.summary else { return "" }
         let bytes = Quantity.bytes(summary.byteCount, plain: output.bytes)
-        var text = ", \(summary.writeCount) \(summary.writeCount == 1 ? "write" : "writes"), \(bytes)"
+        var text = ", \(counted(summary.writeCount, "write", "writes")), \(bytes)"
         if let first = summary.firstTime, let last = summary.lastTime { text += ", \(first) to \(last)" }
         return text
     }
 
     private func print(_ chain: CheckedChain, _ logs: [CheckedLog], _ run: ToolRun) {
         if let error = chain.error {
-            try? run.out.line("chain: \(error.formatError?.description ?? error.explanation) in \(error.path)")
+            let what = error.formatError?.description ?? error.explanation
+            try? run.out.line(printable("chain: \(what) in \(error.path)"))
         } else {
             let shown = chain.order.prefix(20).map { logs[$0].path }.joined(separator: ", ")
             let more = chain.order.count > 20 ? " and \(chain.order.count - 20) more" : ""
-            try? run.out.line("chain: in order: \(shown)\(more)")
+            try? run.out.line(printable("chain: in order: \(shown)\(more)"))
         }
         for finding in chain.findings where finding.severity > .information || output.verbose {
             try? run.out.line("  \(finding.severity.rawValue): \(finding.detail)")

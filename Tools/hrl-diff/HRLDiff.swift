@@ -72,6 +72,7 @@ struct HRLDiff: Tool {
             return report(writer, found, newDisk, run)
         }
         try refuseOverwriting(oldDisk, newDisk)
+        try run.refuseOverwritingCaseLog(outputFile)
         let pending = try PendingFile(outputFile, replaces: replaces)
         let (writer, found) = try write(oldDisk, newDisk, to: pending.file, options, progress)
         try pending.commit()
@@ -166,12 +167,12 @@ struct HRLDiff: Tool {
             "log_size": .unsigned(header.eolLocation),
         ]
         guard !output.json, !output.quiet else { return }
-        let count = header.totalMetadataEntries
+        let (path, count) = (printable(outputFile), header.totalMetadataEntries)
         let differing = Quantity.bytes(found.differingByteCount, plain: output.bytes)
         try? run.out.line(
             found.differingByteCount == 0
-                ? "\(outputFile): \(dryRun ? "would be " : "")a log without writes: the contents are the same"
-                : "\(outputFile): \(dryRun ? "would have " : "")\(count) \(count == 1 ? "write" : "writes"), "
+                ? "\(path): \(dryRun ? "would be " : "")a log without writes: the contents are the same"
+                : "\(path): \(dryRun ? "would have " : "")\(count) \(count == 1 ? "write" : "writes"), "
                     + "\(differing) that differ")
     }
 }

@@ -56,7 +56,7 @@ final class Dump {
             run.raise(.partial)
             run.warn(
                 reader.file.path,
-                "the log was not closed: \(summary.writeCount) writes were found, others may be lost; "
+                "the log was not closed: \(counted(summary.writeCount, "write was", "writes were")) found, others may be lost; "
                     + "hrl-check --recover OUT makes a closed copy", code: FormatError.Code.hrlNotClosed.rawValue)
             for finding in log.recoveryFindings {
                 try output { try problem(LogFinding(finding), reader.file.path) }
@@ -116,7 +116,7 @@ final class Dump {
         case .text:
             let size = Quantity.bytes(fileByteCount, plain: run.output.bytes)
             try rows.put(
-                "\(file.path): \(header.isClosed ? "closed" : "not closed"), \(size), version "
+                "\(printable(file.path)): \(header.isClosed ? "closed" : "not closed"), \(size), version "
                     + "\(header.majorVersion), created \(header.created)")
             let previous = header.previousUniqueID == .zero ? "no log" : header.previousUniqueID.description
             try rows.put("  id \(header.uniqueID), after \(previous)")
@@ -219,7 +219,7 @@ final class Dump {
 
     private func summaryText(_ uniqueByteCount: UInt64?) -> String {
         func size(_ count: UInt64) -> String { Quantity.bytes(count, plain: run.output.bytes) }
-        var text = "\(writeCount) \(writeCount == 1 ? "write" : "writes"), \(size(byteCount))"
+        var text = "\(counted(writeCount, "write", "writes")), \(size(byteCount))"
         if let uniqueByteCount { text += ", to \(size(uniqueByteCount)) of the disk" }
         if let firstTime, let lastTime { text += ", \(firstTime) to \(lastTime)" }
         return text + (isComplete ? "" : "; incomplete")

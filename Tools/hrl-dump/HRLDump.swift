@@ -21,6 +21,7 @@ struct HRLDump: Tool {
             """,
         version: versionText)
     static let schema = "hrl-dump/1"
+    static let streamsLines = true
     static let columnNames = RowWriter.Column.allCases.map(\.rawValue)
     static let previewLimit = 65536
 
@@ -81,7 +82,6 @@ struct HRLDump: Tool {
     func perform(_ run: ToolRun) throws {
         let options = HRLReadOptions(accepting: acceptedCodes(accept))
         if let number { return try writeRaw(number, options, run) }
-        run.streamsLines = true
         let style: Dump.Style = output.json ? .json : tsv ? .tsv : .text
         let rows = RowWriter(run.out, style: rowStyle, contents: contents)
         let dump = Dump(run, rows, style, filter, options)

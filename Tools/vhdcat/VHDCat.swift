@@ -80,7 +80,7 @@ struct VHDCat: Tool {
             try send(chain, wanted, run.out, progress)
             return []
         }
-        let sink = try makeSink(wanted, run)
+        let sink = try makeSink(chain, wanted, run)
         try DiskStream(chain).run(wanted) { offset, bytes in
             hashing?.update(bytes)
             try sink.data(offset, bytes)
@@ -115,25 +115,24 @@ struct VHDCat: Tool {
         try sink.finish()
     }
 
-    private func makeSink(_ wanted: Range<UInt64>, _ run: ToolRun) throws -> any ContentsSink {
-        if hexdump { return HexdumpSink(try lineOutput(run), wanted) }
+    private func makeSink(_ chain: ImageChain, _ wanted: Range<UInt64>, _ run: ToolRun) throws -> any ContentsSink {
+        if hexdump { return HexdumpSink(try lineOutput(chain, run), wanted) }
         guard let path = outputFile, path != "-" else { return StreamSink(run.out) }
-        try refuseOverwriting(path)
+        try refuseOverwriting(path, chain, run)
         return try SparseFileSink(path, replaces: replaces, wanted)
     }
 
-    private func lineOutput(_ run: ToolRun) throws -> any LineOutput {
+    private func lineOutput(_ chain: ImageChain, _ run: ToolRun) throws -> any LineOutput {
         guard let path = outputFile, path != "-" else { return run.out }
-        try refuseOverwriting(path)
+        try refuseOverwriting(path, chain, run)
         return try TextFileOutput(path, replaces: replaces)
     }
 
-    /// The output must not be the input.
-    private func refuseOverwriting(_ path: String) throws {
-        guard let there = try? PosixFile(path) else { return }
-        if try PosixFile(image).identity == there.identity {
-            throw DiskError(.refused, path: path, "the output is the input", hint: "choose another output file")
-        }
+    /// The output must be none of the files read.
+    private func refuseOverwriting(_ path: String, _ chain: ImageChain, _ run: ToolRun) throws {
+        try Toolbox.refuseOverwriting(path, [image], "the input")
+        try Toolbox.refuseOverwriting(path, chain.layers.dropFirst().map(\.file.path), "a parent of the input")
+        try run.refuseOverwritingCaseLog(path)
     }
 
     private func report(_ digests: [DigestValue], _ wanted: Range<UInt64>, _ run: ToolRun) {
@@ -149,7 +148,7 @@ struct VHDCat: Tool {
         ]
         guard !output.json else { return }
         for (name, hex) in hex {
-            let line = "\(hex)  \(image)  (\(name))"
+            let line = "\(hex)  \(printable(image))  (\(name))"
             if writesToStandardOutput { printError(line) } else { try? run.out.line(line) }
         }
     }

@@ -107,8 +107,7 @@ struct ImageDescription {
     func report(to run: ToolRun) {
         for link in links {
             let layer = link.layer
-            run.warn(
-                link.path, layer.findings.filter { !layer.hasReplayedLog || $0.detail.code.rawValue != "VHDX005" })
+            run.warn(link.path, layer.findings)
             if layer.hasReplayedLog { run.noteReplayedLog(link.path) }
         }
         run.warn(path, chainFindings)

@@ -127,18 +127,3 @@ struct Screen {
         return "Verdict: " + words.joined(separator: ", ")
     }
 }
-
-func counted(_ count: Int, _ one: String, _ many: String) -> String { "\(count) \(count == 1 ? one : many)" }
-
-/// Text out of a file, made harmless for a terminal: control characters, and those that turn or hide text, are escaped.
-func printable(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
-    for scalar in text.unicodeScalars {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned:
-            result.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
-        default: result.append(scalar)
-        }
-    }
-    return String(result)
-}

@@ -8,18 +8,17 @@ final class RowWriter {
 
     private let run: ToolRun
     private let style: Style
-    private let source: MapSource
     private let columns: [String]
     private let image: String
     private var pending: MappedExtent?
     private var rowCount: UInt64 = 0
     private var byteCounts: [String: UInt64] = ["data": 0, "zero": 0, "hole": 0, "parent": 0]
 
-    init(run: ToolRun, style: Style, source: MapSource, columns: [String], image: String) {
-        (self.run, self.style, self.source, self.columns, self.image) = (run, style, source, columns, image)
+    init(run: ToolRun, style: Style, columns: [String], image: String) {
+        (self.run, self.style, self.columns, self.image) = (run, style, columns, image)
     }
 
-    func begin(_ range: Range<UInt64>) throws {
+    func begin(_ source: MapSource) throws {
         switch style {
         case .json:
             try run.out.line(
@@ -75,14 +74,15 @@ final class RowWriter {
         case .tsv:
             let values = [
                 "start": "\(extent.offset)", "length": "\(extent.byteCount)", "state": state,
-                "layer": "\(mapped.layer)", "file_offset": fileOffset.map { "\($0)" } ?? "", "file": mapped.file.path,
+                "layer": "\(mapped.layer)", "file_offset": fileOffset.map { "\($0)" } ?? "",
+                "file": printable(mapped.file.path),
             ]
             try run.out.line(columns.map { values[$0] ?? "" }.joined(separator: "\t"))
         case .text:
             try run.out.line(
                 pad("\(extent.offset)", 16) + pad("\(extent.byteCount)", 16)
                     + state + String(repeating: " ", count: 8 - state.utf8.count) + pad("\(mapped.layer)", 5)
-                    + pad(fileOffset.map { "\($0)" } ?? "-", 18) + "  " + mapped.file.path)
+                    + pad(fileOffset.map { "\($0)" } ?? "-", 18) + "  " + printable(mapped.file.path))
         }
     }
 
@@ -90,21 +90,23 @@ final class RowWriter {
         try writePending()
         pending = nil
         switch style {
-        case .json:
-            try run.out.line(
-                [
-                    "type": "summary", "extents": .unsigned(rowCount), "data": .unsigned(byteCounts["data"] ?? 0),
-                    "zero": .unsigned(byteCounts["zero"] ?? 0), "hole": .unsigned(byteCounts["hole"] ?? 0),
-                    "parent": .unsigned(byteCounts["parent"] ?? 0), "exit": .integer(Int64(run.status.rawValue)),
-                ] as JSONValue)
         case .text(let plain):
             let parts = ["data", "zero", "hole", "parent"].compactMap { name -> String? in
                 guard let count = byteCounts[name], count > 0 else { return nil }
                 return "\(name) \(plain ? "\(count)" : Quantity.short(count))"
             }
-            try run.out.line("\(rowCount) extents: \(parts.joined(separator: ", "))")
-        case .tsv: break
+            try run.out.line("\(counted(rowCount, "extent", "extents")): \(parts.joined(separator: ", "))")
+        case .tsv, .json: break
         }
+    }
+
+    /// What was written, as the line that closes a JSON stream, whether the map is whole or not.
+    func summary() -> JSONValue {
+        [
+            "type": "summary", "extents": .unsigned(rowCount), "data": .unsigned(byteCounts["data"] ?? 0),
+            "zero": .unsigned(byteCounts["zero"] ?? 0), "hole": .unsigned(byteCounts["hole"] ?? 0),
+            "parent": .unsigned(byteCounts["parent"] ?? 0), "exit": .integer(Int64(run.status.rawValue)),
+        ]
     }
 
     /// Right-aligned, with a space before the next column.

@@ -21,6 +21,7 @@ struct VHDMap: Tool {
             """,
         version: versionText)
     static let schema = "vhdmap/1"
+    static let streamsLines = true
     static let columnNames = ["start", "length", "state", "layer", "file_offset", "file"]
 
     @Argument(help: "A VHD, VHDX or (with --format raw) raw image.", completion: .file())
@@ -47,12 +48,12 @@ struct VHDMap: Tool {
     private var chosenColumns: [String] { columns?.split(separator: ",").map(String.init) ?? Self.columnNames }
 
     func perform(_ run: ToolRun) throws {
-        run.streamsLines = true
+        let writer = RowWriter(run: run, style: style, columns: chosenColumns, image: image)
+        run.closingLine = writer.summary
         let source = try open(run)
         let wanted = range?.range ?? 0..<source.geometry.virtualByteCount
         try source.layers[0].checkRange(wanted)
-        let writer = RowWriter(run: run, style: style, source: source, columns: chosenColumns, image: image)
-        try writer.begin(wanted)
+        try writer.begin(source)
         if chain, let whole = source.chain {
             try visit(wanted, whole) { try writer.row($0) }
         } else {

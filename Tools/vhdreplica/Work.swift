@@ -46,7 +46,7 @@ struct Sync: Verb {
             EXAMPLES
               vhdreplica sync web
               vhdreplica sync web --json | jq '.result.disks[].bytes_sent'
-              vhdreplica sync web || vhdreplica status web
+              vhdreplica sync web --verify
 
             A log out of order, unclosed, damaged or beyond the disk stops the machine: nothing of the cycle is sent.
             """)
@@ -54,13 +54,15 @@ struct Sync: Verb {
 
     @Argument(help: "The machine's name.")
     var vm: String
+    @Flag(help: "Compare the contents of disks and replicas afterwards, also where nothing asks for it.")
+    var verify = false
     @OptionGroup var stateOptions: StateOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func perform(_ run: ToolRun) throws {
         try work(run, vm, progressOptions) { relationship in
-            try relationship.sync()
+            try relationship.sync(verifying: verify)
         } text: { result, disks in
             for disk in disks {
                 try run.out.line(
