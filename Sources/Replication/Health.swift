@@ -21,6 +21,8 @@ public struct Health: Hashable, Sendable {
         case primarySuspended = "primary_suspended"
         // Critical
         case cannotSend = "cannot_send"
+        /// Logs that were received cannot be merged for now.
+        case cannotApply = "cannot_apply"
         case resyncRequired = "resync_required"
         case replicaSuspended = "replica_suspended"
         case error
@@ -30,7 +32,7 @@ public struct Health: Hashable, Sendable {
             case .cyclesMissed, .syncOld, .latencyHigh, .initialReplicationUnfinished, .failedOverWithoutReverse,
                 .primarySuspended:
                 .warning
-            case .cannotSend, .resyncRequired, .replicaSuspended, .error: .critical
+            case .cannotSend, .cannotApply, .resyncRequired, .replicaSuspended, .error: .critical
             }
         }
     }

@@ -100,7 +100,10 @@ public struct Replica: Sendable {
         switch record.state {
         case .disabled: Health([])
         case .waitingForInitialReplication: Health([.initialReplicationUnfinished])
-        case .replicating: Health(Health.reasons(record.statistics, interval: record.policy.interval, at: now))
+        case .replicating:
+            Health(
+                (record.retry == nil ? [] : [.cannotApply])
+                    + Health.reasons(record.statistics, interval: record.policy.interval, at: now))
         case .failedOverWaitingCompletion, .failedOver: Health([.failedOverWithoutReverse])
         case .suspended, .resynchronizeSuspended: Health([.replicaSuspended])
         case .error: Health([.error])

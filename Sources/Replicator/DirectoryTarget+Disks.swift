@@ -132,6 +132,12 @@ extension DirectoryTarget {
         }
     }
 
+    public func fingerprint(disk index: Int) -> String? {
+        guard let path = try? disk(index).path, Folders.exists(path) else { return nil }
+        let times = Fingerprint.times(path)
+        return "\(times.inode)-\(times.size)-\(times.modified)"
+    }
+
     private func compare(_ chain: ImageChain, _ reader: inout CopyRecords.Reader) throws -> CopyVerdict {
         let whole = DiskDigest(diskByteCount: chain.geometry.virtualByteCount)
         var difference: UInt64?

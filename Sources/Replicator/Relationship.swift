@@ -44,6 +44,7 @@ public final class Relationship {
         wrapping wrap: (DirectoryTarget) -> any ReplicaTarget = { $0 }
     ) throws -> Relationship {
         try checkUnprotected(request.name, in: folder)
+        try checkDisks(found, in: folder)
         try Folders.makePrivate(folder.folder(request.name))
         let lock = try FolderLock(folder.folder(request.name), request.name)
         try checkUnprotected(request.name, in: folder)
@@ -65,6 +66,20 @@ public final class Relationship {
             throw error
         }
         return relationship
+    }
+
+    /// The logs beside a disk can be taken by one relationship only.
+    /// - Throws: `.refused` when a disk is part of another one.
+    public static func checkDisks(_ found: Prerequisites, in folder: StateFolder) throws {
+        for other in try folder.names() {
+            guard let document = try? folder.load(other), document.record.state.name != .disabled else { continue }
+            let paths = Set(document.disks.map(\.path))
+            for disk in found.disks where paths.contains(disk.path) {
+                throw DiskError(
+                    .refused, path: disk.path, "is protected already, as a disk of \(other)",
+                    hint: "vhdreplica unprotect \(other) ends that")
+            }
+        }
     }
 
     /// Removes what a `protect` that was cut short has left, if there is anything.
@@ -127,11 +142,14 @@ public final class Relationship {
         try mend(for: "sync")
         // What a kill left undone comes first: it may be that a cycle is half sent.
         try performer.run()
+        let isForeign = performer.noteForeignReplicas()
         if performer.state.name == .replicating {
             try performer.handle(.sync)
             try performer.run()
         }
-        if performer.state == .replicating(nil) { try performer.settle(verifying: verifying, isStart: false) }
+        if performer.state == .replicating(nil) {
+            try performer.settle(verifying: verifying || isForeign, isStart: false)
+        }
         try checkOutcome("sync")
     }
 

@@ -40,6 +40,8 @@ public protocol ReplicaTarget: AnyObject {
     /// Compares a whole replica disk, at rest, with a source.
     /// - Returns: the first byte that differs; nil when none does.
     func firstDifference(disk: Int, from source: ImageChain) throws -> UInt64?
+    /// What the files of a replica disk are like; changes when anybody writes to them. Nil when there are none.
+    func fingerprint(disk: Int) -> String?
     /// The disk is whole.
     func completeCopy(disk: Int, digest: String) throws
     /// Stores a log durably, checks it there, and tells the replica.

@@ -7,6 +7,18 @@ import Replication
 /// contents decide: a disk that changed without a log, a log that came without a change, and whatever a fuzzy copy left
 /// open. A disk with a live log is ahead of its replica by right, and is left alone.
 extension PrimaryPerformer {
+    /// Whether somebody else has written to a replica disk, or put another in its place, since it was left; said once.
+    func noteForeignReplicas() -> Bool {
+        var isForeign = false
+        for index in document.disks.indices {
+            guard let left = document.disks[index].replica, target.fingerprint(disk: index) != left else { continue }
+            isForeign = true
+            surroundings.watcher.warn(
+                target.place, "the replica of \(diskName(index)) was changed since the last cycle: it is compared")
+        }
+        return isForeign
+    }
+
     /// - Parameters:
     ///   - verifying: compare in any case.
     ///   - isStart: the end of an initial replication, where a difference means that a change escaped the logs.
@@ -46,6 +58,7 @@ extension PrimaryPerformer {
                         + "bring it forward by the log (hrl-apply), or protect it anew")
             }
         }
+        for index in document.disks.indices { document.disks[index].replica = target.fingerprint(disk: index) }
         if stops.isEmpty { return try save() }
         try handle(.markForResync(stops))
         try run()

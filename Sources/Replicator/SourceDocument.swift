@@ -17,6 +17,8 @@ struct SourceDocument: Codable {
         /// What they were like when the disk and its replica were last found, or taken, to be equal; nil while they are
         /// not known to be.
         var settled: Fingerprint?
+        /// What the replica's disk was like when this side last left it.
+        var replica: String?
         /// The last log there was when the copy was begun.
         var baseline: LogID?
     }
@@ -71,7 +73,10 @@ public struct StateFolder: Sendable {
 
     /// Names of all relationships, sorted.
     public func names() throws(DiskError) -> [String] {
-        try Folders.names(path).filter { SafeName.fault($0) == nil && Folders.exists(document($0)) }
+        guard !Folders.exists(path) || Folders.isFolder(path) else {
+            throw DiskError(.refused, path: path, "the state folder is not a folder", hint: "name another with --state")
+        }
+        return try Folders.names(path).filter { SafeName.fault($0) == nil && Folders.exists(document($0)) }
     }
 
     func load(_ name: String) throws(DiskError) -> SourceDocument? {

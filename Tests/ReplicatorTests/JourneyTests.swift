@@ -321,6 +321,34 @@ import VHDX
         #expect(text.contains("disk0: the disk was changed while nothing tracked it"))
     }
 
+    /// Somebody wrote to the replica: found at the next cycle, and nothing goes on.
+    @Test func changedReplicaStopsTheMachine() throws {
+        let machine = try Machine([.dynamicVHDX])
+        try machine.protect()
+        try machine.start()
+        do {
+            let chain = try ImageChain.open(writing: machine.replica(0))
+            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
+            try chain.close()
+        }
+        try machine.work()
+        #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize"))
+        #expect(machine.warnings.contains { $0.contains("was changed since the last cycle") })
+        #expect(try machine.status().primary.state == .waitingForStartResynchronize)
+    }
+
+    @Test func oneRelationshipADisk() throws {
+        let machine = try Machine([.dynamicVHDX])
+        try machine.protect()
+        var request = machine.request()
+        request.name = "second"
+        let text = message {
+            _ = try Relationship.protect(
+                request, try Prerequisites(request), in: machine.state, machine.surroundings())
+        }
+        #expect(text.contains("is protected already, as a disk of"))
+    }
+
     @Test func missingSourceIsAnError() throws {
         let machine = try Machine([.dynamicVHDX])
         try machine.protect()

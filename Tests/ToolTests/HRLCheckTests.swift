@@ -125,6 +125,21 @@ import ToolTesting
         #expect(!(try scratch.names().contains { $0.hasPrefix("x.hrl") || $0.hasPrefix(".") }))
     }
 
+    @Test func recoveryMustNotReplaceWhatIsRead() throws {
+        let before = try fileBytes(scratch.path("disk.vhdx"))
+        let result = try check("--base", "disk.vhdx", "--recover", "./disk.vhdx", "-f", "unclosed.hrl")
+        #expect(result.exit == 2 && result.error.contains("./disk.vhdx: the output is the base; choose another"))
+        #expect(try fileBytes(scratch.path("disk.vhdx")) == before)
+        let names = ["fat-parent.vhdx", "fat-differential.vhdx"]
+        for name in names {
+            guard let source = try Corpus.path(name) else { return }
+            try FileManager.default.copyItem(atPath: source, toPath: scratch.path(name))
+        }
+        let parent = try check("--base", names[1], "--recover", names[0], "-f", "unclosed.hrl")
+        #expect(parent.exit == 2 && parent.error.contains("\(names[0]): the output is a parent of the base"))
+        #expect(try fileBytes(scratch.path(names[0])) == fileBytes(try #require(try Corpus.path(names[0]))))
+    }
+
     /// A guest can write what looks like a block; before the crash nothing tells which end is right.
     @Test func aForgedBlockIsNotGuessedAway() throws {
         var log = try HRLSample.log(isClosed: false)

@@ -225,6 +225,12 @@ import ToolTesting
         }
     }
 
+    @Test func titlesAreSafeForATerminal() throws {
+        _ = try scratch.write("a\u{1b}[2J\nb.hrl", try HRLSample.log())
+        let result = try dump("a\u{1b}[2J\nb.hrl")
+        #expect(result.exit == 0 && result.output.hasPrefix("a\\u{1b}[2J\\u{a}b.hrl: closed, "))
+    }
+
     @Test func theCaseLogTellsOfTheRun() throws {
         let result = try dump("--json", "--case-log", "case.jsonl", "a.hrl")
         #expect(result.exit == 0)

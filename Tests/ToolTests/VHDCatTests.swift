@@ -69,7 +69,7 @@ import VHDX
         #expect(try #require(Int(attributes.output.dropLast())) * 512 < model.count / 4)
         // An existing output is kept unless -f.
         let again = try cat("-o", "out.raw", "disk.vhd")
-        #expect(again.exit == 2 && again.error.contains("out.raw"))
+        #expect(again.exit == 2 && again.error == "vhdcat: out.raw: create: File exists; use -f to replace it\n")
         #expect(try cat("-f", "-o", "out.raw", "disk.vhd").exit == 0)
     }
 
@@ -79,6 +79,24 @@ import VHDX
         #expect(result.exit == 2)
         #expect(result.error == "vhdcat: ./disk.vhd: the output is the input; choose another output file\n")
         #expect(try fileBytes(scratch.path("disk.vhd")) == before)
+    }
+
+    @Test func outputMustNotBeAParent() throws {
+        let names = ["fat-parent.vhdx", "fat-differential.vhdx"]
+        for name in names {
+            guard let source = try Corpus.path(name) else { return }
+            try FileManager.default.copyItem(atPath: source, toPath: scratch.path(name))
+        }
+        let before = try fileBytes(scratch.path(names[0]))
+        for style in [[], ["-C"]] {
+            let arguments = style + ["-f", "-o", names[0], names[1]]
+            let result = try runTool("vhdcat", arguments, folder: scratch.folder)
+            #expect(result.exit == 2)
+            #expect(
+                result.error.hasSuffix(
+                    "vhdcat: \(names[0]): the output is a parent of the input; choose another output file\n"))
+        }
+        #expect(try fileBytes(scratch.path(names[0])) == before)
     }
 
     @Test func hexdumpIsThatOfHexdump() throws {
@@ -135,6 +153,52 @@ import VHDX
         #expect(lines[0].contains(#""previous_sha256":null"#) && lines[1].contains(#""previous_sha256":"\#(sum)""#))
     }
 
+    @Test func caseLogMustBeOne() throws {
+        let text = try scratch.write("notes", Array("one\ntwo\n".utf8))
+        let line = #"{"tool":"x","previous_sha256":null}"#
+        let unended = try scratch.write("unended", Array(line.utf8))
+        let raw = try scratch.write("disk.raw", Array("\(line)\n".utf8) + [UInt8](repeating: 7, count: 3 << 20))
+        for path in [text, unended, raw, scratch.path("disk.vhd"), scratch.path("disk.vhdx")] {
+            let before = try fileBytes(path)
+            let result = try cat("--case-log", path, "-o", "x", "disk.vhd")
+            #expect(result.exit == 2)
+            #expect(result.error == "vhdcat: \(path): is not a case log; name a new file or a case log\n")
+            #expect(try fileBytes(path) == before)
+        }
+        #expect(!(try scratch.names().contains("x")))
+        // What looks like one, or is not there yet, must not be a file of the run. A raw disk has whole sectors.
+        let sector = #"{"tool":"\#(String(repeating: "x", count: 480))","previous_sha256":0}"# + "\n"
+        let record = try scratch.write("record", Array(sector.utf8))
+        let before = try fileBytes(record)
+        let asInput = try cat("--case-log", "record", "--format", "raw", "-o", "x", "record")
+        #expect(asInput.exit == 2 && asInput.error.contains("record: case log: is a file of this run"))
+        #expect(try fileBytes(record) == before)
+        let asOutput = try cat("--case-log", "record", "-f", "-o", "./record", "disk.vhd")
+        #expect(asOutput.exit == 2 && asOutput.error.contains("./record: the output is the case log"))
+        // The refusal is on record.
+        #expect(try fileBytes(record).count > before.count)
+        #expect(try cat("--case-log", "new", "-o", "new", "disk.vhd").exit == 2)
+        #expect(try fileBytes(scratch.path("new")) == model)
+        #expect(try cat("--case-log", "record", "-o", "y", "disk.vhd").exit == 0)
+        #expect(try fileBytes(record).starts(with: before))
+    }
+
+    @Test func messagesAreOneSafeLine() throws {
+        let name = "a\u{1b}[31m\nb\u{85}.vhd"
+        let result = try cat(name)
+        #expect(result.error == "vhdcat: a\\u{1b}[31m\\u{a}b\\u{85}.vhd: open: No such file or directory\n")
+        try FileManager.default.copyItem(atPath: scratch.path("disk.vhd"), toPath: scratch.path("a\tb\nc.vhd"))
+        let rows = try map("--tsv", "--columns", "file,start", "a\tb\nc.vhd").output.split(separator: "\n")
+        #expect(rows.dropFirst().allSatisfy { $0.hasPrefix("a\\u{9}b\\u{a}c.vhd\t") && $0.utf8.count < 40 })
+    }
+
+    @Test func aPendingLogIsSaidOnce() throws {
+        guard let source = try Corpus.path("vhdx-log-replay.vhdx") else { return }
+        let result = try map("--tsv", source)
+        #expect(result.exit == 0)
+        #expect(result.error == "vhdmap: \(source): log pending: replayed in memory, the file is unchanged\n")
+    }
+
     @Test func brokenPipeIsQuiet() throws {
         let result = try runProgram(
             "/bin/bash", ["-c", "\(toolPath("vhdcat")) disk.vhd | head -c 10 | wc -c; echo ${PIPESTATUS[0]}"],
@@ -182,6 +246,8 @@ import VHDX
         #expect(try map("--json", "--tsv", "disk.vhdx").exit == 64)
         let missing = try map("--json", "missing")
         #expect(missing.exit == 2)
+        let lines = try jsonLines(missing.output)
+        #expect(lines.map { $0["type"] as? String } == ["error", "summary"] && lines.last?["exit"] as? Int == 2)
         if let complaints = try schemaComplaints(missing.output, schema: "vhdmap") {
             #expect(complaints == "")
         }

@@ -62,7 +62,8 @@ extension HRLCheck {
             let counted = log.severity(finding)
             guard counted > .information || output.verbose || finding.severity > .information else { continue }
             let isAccepted = counted != finding.severity
-            try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(printable(finding.detail.description))")
+            let detail = printable(finding.detail.description)
+            try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(detail)")
         }
         if log.check.droppedFindingCount > 0 {
             try? run.out.line("  and \(log.check.droppedFindingCount) more of the same kinds")
