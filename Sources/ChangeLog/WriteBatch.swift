@@ -6,7 +6,7 @@ import HRL
 /// Writes of a log on their way to a disk: those that stand one behind the other in the log are read in one piece, and
 /// those that also lie one behind the other on the disk are written in one.
 struct WriteBatch {
-    static let byteCount = 1 << 20
+    static let byteCount = 256 << 10
     /// Shorter holes are written as the zeros they are read as.
     static let leastHole: UInt64 = 64 << 10
 
