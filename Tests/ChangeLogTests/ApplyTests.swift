@@ -74,7 +74,7 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
 
     @Test func adjoiningWritesAreOneWrite() throws {
         let disk = MemoryDisk(empty: 1 << 20)
-        let writes = (0..<100).map { number -> (UInt64, [UInt8]?, UInt64) in
+        let writes = (0..<64).map { number -> (UInt64, [UInt8]?, UInt64) in
             (UInt64(number) * 4096, [UInt8](repeating: UInt8(number), count: 4096), 0)
         }
         _ = try applyLogs([try LogReader(try makeLog(writes))], to: disk)
