@@ -111,13 +111,12 @@ final class ChunkJob: @unchecked Sendable {
 
     private func findRuns(_ unit: Range<Int>) {
         let buffer = self.buffer
-        for start in stride(from: unit.lowerBound, to: unit.upperBound, by: ChunkGeometry.pageByteCount) {
-            let page = start..<min(start + ChunkGeometry.pageByteCount, unit.upperBound)
-            guard !isZero(buffer.bytes(page)) else { continue }
-            if let last = runs.last, last.upperBound == page.lowerBound {
-                runs[runs.count - 1] = last.lowerBound..<page.upperBound
+        forEachNonzeroRun(in: buffer.bytes(unit), granularity: ChunkGeometry.pageByteCount) { part in
+            let run = unit.lowerBound + part.lowerBound..<unit.lowerBound + part.upperBound
+            if let last = runs.last, last.upperBound == run.lowerBound {
+                runs[runs.count - 1] = last.lowerBound..<run.upperBound
             } else {
-                runs.append(page)
+                runs.append(run)
             }
         }
     }

@@ -268,7 +268,7 @@ public final class PrimaryPerformer {
             }
             let isUntouched = document.disks[index].fingerprint?.change(to: source.fingerprint) == nil
             let hasLogs = machine.record.disks[index].position.received != document.disks[index].baseline
-            document.disks[index].settled = isUntouched && !hasLogs ? source.fingerprint : nil
+            setSettled(index, isUntouched && !hasLogs ? source.fingerprint : nil)
         }
         guard stops.isEmpty else { return try handle(.markForResync(stops)) }
         try target.finalize(tips)

@@ -140,15 +140,15 @@ public final class Relationship {
         }
         try performer.wake()
         try mend(for: "sync")
+        let suspects = try performer.suspectReplicas()
         // What a kill left undone comes first: it may be that a cycle is half sent.
         try performer.run()
-        let isForeign = performer.noteForeignReplicas()
         if performer.state.name == .replicating {
             try performer.handle(.sync)
             try performer.run()
         }
         if performer.state == .replicating(nil) {
-            try performer.settle(verifying: verifying || isForeign, isStart: false)
+            try performer.settle(verifying: verifying, suspects: suspects, isStart: false)
         }
         try checkOutcome("sync")
     }

@@ -7,58 +7,87 @@ import Replication
 /// contents decide: a disk that changed without a log, a log that came without a change, and whatever a fuzzy copy left
 /// open. A disk with a live log is ahead of its replica by right, and is left alone.
 extension PrimaryPerformer {
-    /// Whether somebody else has written to a replica disk, or put another in its place, since it was left; said once.
-    func noteForeignReplicas() -> Bool {
-        var isForeign = false
+    /// Replicas that are to be compared at the end of a cycle, whatever their disks' times say.
+    struct Suspects {
+        /// Somebody else wrote to it, or put another in its place.
+        var foreign: Set<Int> = []
+        /// A run was cut off while it may have written to it, so that nobody else's writing can be told from that.
+        var unsure: Set<Int> = []
+    }
+
+    /// Before a cycle writes to the replicas: finds those that are not as they were left, and forgets how the others were,
+    /// so that a run that is cut off is not taken for somebody else.
+    func suspectReplicas() throws -> Suspects {
+        var suspects = Suspects()
         for index in document.disks.indices {
-            guard let left = document.disks[index].replica, target.fingerprint(disk: index) != left else { continue }
-            isForeign = true
-            surroundings.watcher.warn(
-                target.place, "the replica of \(diskName(index)) was changed since the last cycle: it is compared")
+            guard let left = document.disks[index].replica else {
+                suspects.unsure.insert(index)
+                continue
+            }
+            if target.fingerprint(disk: index) == left {
+                document.disks[index].replica = nil
+            } else {
+                suspects.foreign.insert(index)
+            }
         }
-        return isForeign
+        try save()
+        return suspects
+    }
+
+    func setSettled(_ index: Int, _ fingerprint: Fingerprint?) {
+        document.disks[index].settled = fingerprint
+        document.disks[index].settledTip = machine.record.disks[index].position.received
     }
 
     /// - Parameters:
     ///   - verifying: compare in any case.
+    ///   - suspects: compared in any case, and kept in mind until they can be.
     ///   - isStart: the end of an initial replication, where a difference means that a change escaped the logs.
     /// - Throws: `DiskError` when a source cannot be read, `SizeChange`.
-    func settle(verifying: Bool, isStart: Bool) throws {
+    func settle(verifying: Bool, suspects: Suspects = Suspects(), isStart: Bool) throws {
         var stops: [DiskStop] = []
         for index in document.disks.indices {
+            let isForeign = suspects.foreign.contains(index)
+            let isSuspect = isForeign || suspects.unsure.contains(index)
             let source = try openSource(index)
             let hasLiveLog = try logs(index).describe(known: Set(machine.record.disks[index].known))
                 .contains { $0.ending == .live }
+            if isForeign {
+                surroundings.watcher.doubt(
+                    target.place,
+                    "the replica of \(diskName(index)) was changed since the last cycle"
+                        + (hasLiveLog ? ", and cannot be compared while a log is open" : ": it is compared"))
+            }
+            if !(isSuspect && hasLiveLog) { document.disks[index].replica = target.fingerprint(disk: index) }
             guard !hasLiveLog else { continue }
             let settled = document.disks[index].settled
             let change = settled?.change(to: source.fingerprint)
-            let hadLogs = tallies[index].sentLogs > 0
-            if !verifying, let settled {
+            let hadLogs = machine.record.disks[index].position.received != document.disks[index].settledTip
+            if !verifying, !isSuspect, let settled {
                 if !hadLogs, settled == source.fingerprint { continue }
                 if hadLogs, change != nil {
-                    document.disks[index].settled = source.fingerprint
+                    setSettled(index, source.fingerprint)
                     continue
                 }
             }
             guard let place = try target.firstDifference(disk: index, from: source.chain) else {
-                document.disks[index].settled = source.fingerprint
+                setSettled(index, source.fingerprint)
                 continue
             }
-            if isStart || verifying || (!hadLogs && settled != nil) {
+            if isStart || verifying || isForeign || (!hadLogs && settled != nil) {
                 surroundings.watcher.warn(
                     source.path,
                     "its replica differs from byte \(place) on: "
                         + (change.map { "changed (\($0)), and no log says how" } ?? "a change is in no log"))
                 stops.append(DiskStop(disk: index, reason: .offline))
             } else {
-                document.disks[index].settled = nil
+                setSettled(index, nil)
                 surroundings.watcher.doubt(
                     source.path,
                     "its replica differs from byte \(place) on: a log was merged there that is not in this disk; "
                         + "bring it forward by the log (hrl-apply), or protect it anew")
             }
         }
-        for index in document.disks.indices { document.disks[index].replica = target.fingerprint(disk: index) }
         if stops.isEmpty { return try save() }
         try handle(.markForResync(stops))
         try run()

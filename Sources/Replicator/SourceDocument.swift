@@ -17,6 +17,8 @@ struct SourceDocument: Codable {
         /// What they were like when the disk and its replica were last found, or taken, to be equal; nil while they are
         /// not known to be.
         var settled: Fingerprint?
+        /// The last log sent then.
+        var settledTip: LogID?
         /// What the replica's disk was like when this side last left it.
         var replica: String?
         /// The last log there was when the copy was begun.

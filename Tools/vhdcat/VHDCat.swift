@@ -98,15 +98,18 @@ struct VHDCat: Tool {
     /// To standard output without looking at the bytes: inside the kernel where it can be.
     private func send(_ chain: ImageChain, _ wanted: Range<UInt64>, _ out: OutputStream, _ progress: Progress) throws {
         let sink = StreamSink(out)
+        let stream = DiskStream(chain)
         var position = wanted.lowerBound
         while position < wanted.upperBound {
             for mapped in try chain.extents(in: position..<wanted.upperBound, limit: 1024) {
                 let extent = mapped.extent
-                if case .file(let offset) = extent.source, let file = mapped.file.hostFile,
-                    try out.send(file, from: offset, byteCount: extent.byteCount)
-                {
-                } else {
-                    try DiskStream(chain).run(extent.range, data: sink.data, zeros: sink.zeros)
+                switch extent.source {
+                case .file(let offset):
+                    let file = mapped.file.hostFile
+                    if try file.map({ try out.send($0, from: offset, byteCount: extent.byteCount) }) != true {
+                        try stream.run(extent.range, data: sink.data, zeros: sink.zeros)
+                    }
+                case .zero, .hole, .parent: try sink.zeros(extent.offset, extent.byteCount)
                 }
                 position = extent.end
                 progress.update(position - wanted.lowerBound)
