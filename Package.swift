@@ -44,6 +44,8 @@ let tools: [Target] = [
     tool("vhdinfo", base + ["VHD", "VHDX", "ImageChain"]),
     tool("vhdcat", base + ["ImageChain"]),
     tool("vhdmap", base + ["ImageChain"]),
+    tool("vhdcreate", base + ["ImageChain"]),
+    tool("vhdconvert", base + ["ImageChain"]),
     tool("hrl-dump", base + ["HRL"]),
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),
