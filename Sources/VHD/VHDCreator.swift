@@ -39,13 +39,7 @@ public enum VHDCreator {
         creator: Creator = .vhdtools
     ) throws(DiskError) {
         func refused(_ text: String) -> DiskError { DiskError(.refused, path: file.path, text) }
-        guard virtualByteCount > 0, virtualByteCount % sectorByteCount == 0 else {
-            throw refused("a disk of \(virtualByteCount) bytes is no whole number of 512-byte sectors")
-        }
-        guard virtualByteCount <= (type == .dynamic ? largestDynamicByteCount : UInt64(Int64.max) - sectorByteCount)
-        else {
-            throw refused("a disk of \(virtualByteCount) bytes is too large for this type of VHD")
-        }
+        try checkSize(virtualByteCount, isFixed: type == .fixed, path: file.path)
         guard blockByteCount.isPowerOfTwo, blockByteCount >= sectorByteCount, blockByteCount <= largestBlockByteCount
         else {
             throw refused("a block of \(blockByteCount) bytes is no power of two from 512 to \(largestBlockByteCount)")
@@ -60,8 +54,7 @@ public enum VHDCreator {
         footer.creatorVersion = creator.version
         footer.creatorHostOS = creator.hostOS
         (footer.originalSize, footer.currentSize) = (virtualByteCount, virtualByteCount)
-        let geometry = geometryCHS(virtualByteCount: virtualByteCount)
-        footer.geometry = geometry.byteCount == virtualByteCount ? geometry : .maximum
+        footer.geometry = writtenGeometry(virtualByteCount: virtualByteCount)
         footer.uniqueID = uniqueID
         try diskErrors(file.path, "creating the image") {
             guard try file.byteCount() == 0 else { throw refused("the file is not empty") }
@@ -69,6 +62,19 @@ public enum VHDCreator {
             case .fixed: try createFixed(on: file, &footer)
             case .dynamic: try createDynamic(on: file, &footer, blockByteCount)
             }
+        }
+    }
+
+    /// Whether there can be a disk of that size.
+    static func checkSize(_ virtualByteCount: UInt64, isFixed: Bool, path: String) throws(DiskError) {
+        guard virtualByteCount > 0, virtualByteCount % sectorByteCount == 0 else {
+            throw DiskError(
+                .refused, path: path, "a disk of \(virtualByteCount) bytes is no whole number of 512-byte sectors")
+        }
+        guard virtualByteCount <= (isFixed ? UInt64(Int64.max) - sectorByteCount : largestDynamicByteCount) else {
+            throw DiskError(
+                .refused, path: path, "a disk of \(virtualByteCount) bytes is too large for this type of VHD",
+                hint: isFixed ? nil : "the most is \(largestDynamicByteCount) bytes; a VHDX can be larger")
         }
     }
 

@@ -31,7 +31,7 @@ struct Writer: Sendable {
     private static let largestStep: UInt64 = 32
     private static let longestStepByteCount: UInt64 = 256 << 20
     /// A sector number of 32 bits, all ones being taken.
-    private static let fileLimit = UInt64(UInt32.max) * sectorByteCount
+    static let fileLimit = UInt64(UInt32.max) * sectorByteCount
     /// What may be changed in memory before it is flushed by itself: BAT sectors, and bytes of bitmaps.
     private static let dirtyPieceLimit = 256
     private static let dirtyBitmapByteLimit: UInt64 = 1 << 20
@@ -102,11 +102,13 @@ struct Writer: Sendable {
         try flushWhenMuch(&map)
     }
 
-    /// Where the next block begins: with its bitmap, so that its data is aligned.
     private func nextBlockOffset(_ layout: SparseLayout) -> UInt64 {
-        let unit = min(Self.alignment, layout.blockByteCount)
-        return (usedEnd.roundedUp(to: sectorByteCount) + layout.bitmapByteCount).roundedUp(to: unit)
-            - layout.bitmapByteCount
+        Self.alignedBlockOffset(layout, from: usedEnd.roundedUp(to: sectorByteCount))
+    }
+
+    /// Where a block begins at or after an offset: with its bitmap, so that its data is aligned.
+    static func alignedBlockOffset(_ layout: SparseLayout, from offset: UInt64) -> UInt64 {
+        (offset + layout.bitmapByteCount).roundedUp(to: min(alignment, layout.blockByteCount)) - layout.bitmapByteCount
     }
 
     /// One bit for every sector of a block, set; zeros to the end of the bitmap's last sector.
