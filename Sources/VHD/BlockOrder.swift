@@ -68,7 +68,7 @@ struct BlockOrder {
         return entries
     }
 
-    private static func forEachEntry(
+    static func forEachEntry(
         _ table: inout BlockAllocationTable, _ layout: SparseLayout, _ body: (UInt64, UInt32) throws -> Void
     ) throws {
         var block: UInt64 = 0
