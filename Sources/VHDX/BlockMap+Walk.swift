@@ -8,6 +8,8 @@ extension BlockMap {
         /// By state bits.
         var counts = [UInt64](repeating: 0, count: 8)
         var allocatedByteCount: UInt64 = 0
+        /// Where the last block ends, whole.
+        var blockEnd: UInt64 = 0
         var used: UsedSpace
     }
 
@@ -25,6 +27,7 @@ extension BlockMap {
                 if checked.state.isPresent {
                     let count = min(map.geometry.blockByteCount, map.fileByteCount - checked.fileOffset)
                     walk.allocatedByteCount += count
+                    walk.blockEnd = max(walk.blockEnd, checked.fileOffset + map.geometry.blockByteCount)
                     try map.claim(checked.fileOffset, count, entry, use, &walk.used)
                 } else if checked.fileOffset != 0, [.undefined, .unmapped].contains(checked.state) {
                     hasAnchors = true
@@ -38,8 +41,8 @@ extension BlockMap {
         return walk
     }
 
-    /// Visits the entries that are not zero.
-    private mutating func forEachEntry(
+    /// Visits the entries that are not zero, in order.
+    mutating func forEachEntry(
         _ file: any BlockFile, _ body: (inout BlockMap, TableGeometry.Use, TableEntry) throws -> Void
     ) throws {
         let count = geometry.entryCount

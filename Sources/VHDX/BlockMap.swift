@@ -23,6 +23,16 @@ struct BlockMap: Sendable {
         self.findings = findings
     }
 
+    /// The map of a file with these regions.
+    init(
+        regions: RegionTable, geometry: TableGeometry, log: Range<UInt64>?, fileByteCount: UInt64, findings: Findings
+    ) {
+        self.init(
+            table: BlockTable(geometry, region: regions.blockAllocationTable.range),
+            reserved: regions.entries.map(\.range) + (log.map { [$0] } ?? []), fileByteCount: fileByteCount,
+            findings: findings)
+    }
+
     /// A payload block's entry after all checks.
     struct Block: Sendable, Equatable {
         var state: BlockState

@@ -117,7 +117,7 @@ struct Metadata: Sendable {
     }
 
     /// The item's entry and where its bytes start in the file.
-    private func find(_ id: GUID) -> (offset: UInt64, entry: MetadataTableEntry, start: UInt64)? {
+    func find(_ id: GUID) -> (offset: UInt64, entry: MetadataTableEntry, start: UInt64)? {
         guard let found = table.first(where: { $0.entry.itemID == id && !$0.entry.isUser }) else { return nil }
         return (found.offset, found.entry, region.lowerBound + UInt64(found.entry.offset))
     }

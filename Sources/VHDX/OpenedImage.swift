@@ -24,11 +24,7 @@ struct OpenedImage {
         let logRange = headers.current.logLength > 0 ? headers.current.logRange : nil
         regions = try RegionTable(reading: file, log: logRange, &findings)
         metadata = try Metadata(reading: file, region: regions.metadata.range, &findings)
-        let geometry = TableGeometry(
-            virtualByteCount: metadata.virtualDiskSize,
-            blockByteCount: UInt64(metadata.fileParameters.blockSize),
-            logicalSectorByteCount: UInt64(metadata.logicalSectorSize),
-            isDifferencing: metadata.fileParameters.hasParent)
+        let geometry = metadata.tableGeometry
         let table = regions.blockAllocationTable.range
         guard geometry.entryCount * TableEntry.byteCount <= table.upperBound - table.lowerBound else {
             throw FormatError(
@@ -37,9 +33,8 @@ struct OpenedImage {
                 section: "2.5")
         }
         map = BlockMap(
-            table: BlockTable(geometry, region: table),
-            reserved: regions.entries.map(\.range) + (logRange.map { [$0] } ?? []),
-            fileByteCount: try file.byteCount(), findings: findings)
+            regions: regions, geometry: geometry, log: logRange, fileByteCount: try file.byteCount(),
+            findings: findings)
     }
 
     private static func checkIdentifier(_ file: any BlockFile, _ findings: inout Findings) throws {

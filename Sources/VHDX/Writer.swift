@@ -6,7 +6,7 @@ import DiskModel
 /// flushed.
 ///
 /// A session starts with the first change:
-///  1. The file is brought to whole MiB, and flushed. *Cut: as before; at most the file is longer.*
+///  1. The file is brought to whole MiB and whole blocks, and flushed. *Cut: as before; at most the file is longer.*
 ///  2. An empty log entry under a fresh GUID is written, and flushed. *Cut: as before, no header names that GUID.*
 ///  3. Header by header, each flushed: LogGuid is that GUID, FileWriteGuid and DataWriteGuid are new. *Cut: either
 ///     header is valid; the newer one finds the entry of 2, whose replay changes nothing.*
@@ -34,11 +34,14 @@ struct Writer: Sendable {
     private var isClosed = false
     private let path: String
     private let regions: RegionTable
+    /// Where the last block ends, which may be behind the end of a file that some writers cut off there.
+    private let blockEnd: UInt64
 
-    init(_ opened: OpenedImage, path: String) throws(DiskError) {
-        try diskErrors(path) {
+    /// - Parameter acceptsParent: whether the image may be a differencing one, for those who only move blocks.
+    init(_ opened: OpenedImage, path: String, acceptsParent: Bool = false) throws(DiskError) {
+        blockEnd = try diskErrors(path) {
             try Self.checkWritable(opened.headers, opened.map.findings, path: path)
-            guard !opened.metadata.fileParameters.hasParent else {
+            guard acceptsParent || !opened.metadata.fileParameters.hasParent else {
                 throw DiskError(.refused, path: path, "writing into differencing VHDX images is not supported yet")
             }
             guard opened.headers.current.logLength > 0 else {
@@ -46,7 +49,7 @@ struct Writer: Sendable {
             }
             // Blocks that share space would be changed together.
             var map = opened.map
-            _ = try map.walk(file: opened.file, reportsAnchors: false)
+            return try map.walk(file: opened.file, reportsAnchors: false).blockEnd
         }
         self.path = path
         regions = opened.regions
@@ -85,11 +88,14 @@ struct Writer: Sendable {
     // MARK: Session
 
     /// Steps 1 to 4, before the first change only.
-    mutating func begin(_ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile) throws {
+    /// - Parameter changesContents: whether anything that the disk shows may change; else DataWriteGuid stays.
+    mutating func begin(
+        _ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile, changesContents: Bool = true
+    ) throws {
         try checkUsable()
         guard log == nil else { return }
         try decisive { writer in
-            let rounded = map.fileByteCount.roundedUp(to: Layout.mebibyte)
+            let rounded = max(map.fileByteCount, writer.blockEnd).roundedUp(to: Layout.mebibyte)
             if rounded > map.fileByteCount {
                 try file.resize(to: rounded)
                 map.fileByteCount = rounded
@@ -103,7 +109,7 @@ struct Writer: Sendable {
                 $0.logGUID = guid
                 $0.logVersion = 0
                 $0.fileWriteGUID = .random()
-                $0.dataWriteGUID = .random()
+                if changesContents { $0.dataWriteGUID = .random() }
             }
             writer.log = log
             try writer.repairRegionTable(map.fileByteCount, file)
@@ -128,6 +134,26 @@ struct Writer: Sendable {
         try log?.append(pages, fileByteCount: fileByteCount, to: file)
         try file.sync()
         for page in pages { try file.write(page.bytes, at: page.offset) }
+    }
+
+    // MARK: Structures
+
+    /// Steps 7 to 9 for pages that are not the table's, all of them in one entry: each takes effect, or none.
+    /// - Parameter pages: at most `LogWriter.pagesPerEntry`; none for an entry that only tells the file's length.
+    mutating func replace(
+        _ pages: [(offset: UInt64, bytes: [UInt8])], _ fileByteCount: UInt64, _ file: any BlockFile
+    ) throws {
+        try checkUsable()
+        try decisive { writer in
+            try file.sync()
+            try writer.commit(pages, fileByteCount, file)
+        }
+    }
+
+    /// A flush of what the caller wrote into free space, after whose failure nothing may be changed any more.
+    mutating func sync(_ file: any BlockFile) throws {
+        try checkUsable()
+        try decisive { _ in try file.sync() }
     }
 
     // MARK: Blocks
