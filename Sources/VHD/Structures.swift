@@ -192,7 +192,7 @@ public struct BatmapHeader: DiskStruct, Equatable {
 }
 
 /// A structure's bytes with its checksum put in.
-private func sealing(_ bytes: [UInt8], checksumAt offset: Int) -> [UInt8] {
+func sealing(_ bytes: [UInt8], checksumAt offset: Int) -> [UInt8] {
     var bytes = bytes
     let checksum = complementedByteSum(bytes.rawBytes, skippingField: offset)
     var raw = bytes.mutableRawBytes
