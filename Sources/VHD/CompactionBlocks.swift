@@ -16,7 +16,7 @@ struct BlockList: Sendable {
     init(_ table: inout BlockAllocationTable, _ layout: SparseLayout, count: UInt64) throws {
         places.reserveCapacity(Int(count))
         dropped = []
-        try BlockOrder.forEachEntry(&table, layout) { block, entry in
+        try table.forEachEntry(layout) { block, entry in
             places.append(UInt64(entry) << 32 | block)
         }
         places.sort()
