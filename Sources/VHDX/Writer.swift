@@ -33,7 +33,12 @@ struct Writer: Sendable {
     private var hasFailed = false
     private var isClosed = false
     private let path: String
-    private let regions: RegionTable
+    /// Nil for repairs, which say for themselves what they change.
+    private let regions: RegionTable?
+
+    /// For repairs: of an image with errors too, whose caller knows that a change leaves it no worse. Step 1 leaves the
+    /// file's length alone, since zeros behind a block that was cut off would pass for its bytes.
+    init(mending path: String) { (self.path, regions) = (path, nil) }
 
     init(_ opened: OpenedImage, path: String) throws(DiskError) {
         try diskErrors(path) {
@@ -85,25 +90,28 @@ struct Writer: Sendable {
     // MARK: Session
 
     /// Steps 1 to 4, before the first change only.
-    mutating func begin(_ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile) throws {
+    /// - Parameter changesData: whether a reader of the disk will see other bytes.
+    mutating func begin(
+        _ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile, changesData: Bool = true
+    ) throws {
         try checkUsable()
         guard log == nil else { return }
         try decisive { writer in
             let rounded = map.fileByteCount.roundedUp(to: Layout.mebibyte)
-            if rounded > map.fileByteCount {
+            if rounded > map.fileByteCount, writer.regions != nil {
                 try file.resize(to: rounded)
                 map.fileByteCount = rounded
             }
             try file.sync()
             let guid = GUID.random()
             var log = LogWriter(range: headers.current.logRange, guid: guid)
-            try log.append([], fileByteCount: map.fileByteCount, to: file)
+            try log.append([], fileByteCount: map.fileByteCount.roundedDown(to: Layout.mebibyte), to: file)
             try file.sync()
             try headers.update(on: file) {
                 $0.logGUID = guid
                 $0.logVersion = 0
                 $0.fileWriteGUID = .random()
-                $0.dataWriteGUID = .random()
+                if changesData { $0.dataWriteGUID = .random() }
             }
             writer.log = log
             try writer.repairRegionTable(map.fileByteCount, file)
@@ -111,7 +119,7 @@ struct Writer: Sendable {
     }
 
     private mutating func repairRegionTable(_ fileByteCount: UInt64, _ file: any BlockFile) throws {
-        guard regions.otherCopyDiffers else { return }
+        guard let regions, regions.otherCopyDiffers else { return }
         let good = try RegionTable.bytes(ofCopy: regions.copy, in: file)
         let target = Layout.regionTableOffsets[1 - regions.copy]
         let pages = stride(from: 0, to: good.count, by: Int(Layout.pageByteCount)).map { at in
@@ -122,10 +130,10 @@ struct Writer: Sendable {
     }
 
     /// Steps 8 and 9 for at most `LogWriter.pagesPerEntry` pages.
-    private mutating func commit(
+    mutating func commit(
         _ pages: [(offset: UInt64, bytes: [UInt8])], _ fileByteCount: UInt64, _ file: any BlockFile
     ) throws {
-        try log?.append(pages, fileByteCount: fileByteCount, to: file)
+        try log?.append(pages, fileByteCount: fileByteCount.roundedDown(to: Layout.mebibyte), to: file)
         try file.sync()
         for page in pages { try file.write(page.bytes, at: page.offset) }
     }
