@@ -110,7 +110,7 @@ struct Compaction {
     /// Starts the session with the first change.
     private mutating func begin() throws {
         hasChanges = true
-        if !plansOnly { try session.begin(changesContents: false) }
+        if !plansOnly { try session.begin(changesData: false) }
     }
 
     // MARK: Step 1

@@ -69,8 +69,8 @@ struct EditSession {
     // MARK: Changing
 
     /// Steps 1 to 4, once.
-    mutating func begin(changesContents: Bool) throws {
-        try writer.begin(&headers, &map, file, changesContents: changesContents)
+    mutating func begin(changesData: Bool) throws {
+        try writer.begin(&headers, &map, file, changesData: changesData)
     }
 
     /// Changes an entry of the table; many changed pages are flushed on the way.

@@ -130,7 +130,7 @@ struct Resizing {
         guard old != new || hasLeftovers || plan.newFileByteCount < session.oldFileByteCount else { return }
         let total = session.regions.blockAllocationTable.length
         try progress(0, UInt64(total))
-        try session.begin(changesContents: old != new)
+        try session.begin(changesData: old != new)
         if new.virtualByteCount > old.virtualByteCount {
             try grow(progress)
         } else {

@@ -33,9 +33,14 @@ struct Writer: Sendable {
     private var hasFailed = false
     private var isClosed = false
     private let path: String
-    private let regions: RegionTable
+    /// Nil for repairs, which say for themselves what they change.
+    private let regions: RegionTable?
     /// Where the last block ends, which may be behind the end of a file that some writers cut off there.
     private let blockEnd: UInt64
+
+    /// For repairs: of an image with errors too, whose caller knows that a change leaves it no worse. Step 1 leaves the
+    /// file's length alone, since zeros behind a block that was cut off would pass for its bytes.
+    init(mending path: String) { (self.path, regions, blockEnd) = (path, nil, 0) }
 
     /// - Parameter acceptsParent: whether the image may be a differencing one, for those who only move blocks.
     init(_ opened: OpenedImage, path: String, acceptsParent: Bool = false) throws(DiskError) {
@@ -88,28 +93,28 @@ struct Writer: Sendable {
     // MARK: Session
 
     /// Steps 1 to 4, before the first change only.
-    /// - Parameter changesContents: whether anything that the disk shows may change; else DataWriteGuid stays.
+    /// - Parameter changesData: whether a reader of the disk will see other bytes.
     mutating func begin(
-        _ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile, changesContents: Bool = true
+        _ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile, changesData: Bool = true
     ) throws {
         try checkUsable()
         guard log == nil else { return }
         try decisive { writer in
             let rounded = max(map.fileByteCount, writer.blockEnd).roundedUp(to: Layout.mebibyte)
-            if rounded > map.fileByteCount {
+            if rounded > map.fileByteCount, writer.regions != nil {
                 try file.resize(to: rounded)
                 map.fileByteCount = rounded
             }
             try file.sync()
             let guid = GUID.random()
             var log = LogWriter(range: headers.current.logRange, guid: guid)
-            try log.append([], fileByteCount: map.fileByteCount, to: file)
+            try log.append([], fileByteCount: map.fileByteCount.roundedDown(to: Layout.mebibyte), to: file)
             try file.sync()
             try headers.update(on: file) {
                 $0.logGUID = guid
                 $0.logVersion = 0
                 $0.fileWriteGUID = .random()
-                if changesContents { $0.dataWriteGUID = .random() }
+                if changesData { $0.dataWriteGUID = .random() }
             }
             writer.log = log
             try writer.repairRegionTable(map.fileByteCount, file)
@@ -117,7 +122,7 @@ struct Writer: Sendable {
     }
 
     private mutating func repairRegionTable(_ fileByteCount: UInt64, _ file: any BlockFile) throws {
-        guard regions.otherCopyDiffers else { return }
+        guard let regions, regions.otherCopyDiffers else { return }
         let good = try RegionTable.bytes(ofCopy: regions.copy, in: file)
         let target = Layout.regionTableOffsets[1 - regions.copy]
         let pages = stride(from: 0, to: good.count, by: Int(Layout.pageByteCount)).map { at in
@@ -128,10 +133,10 @@ struct Writer: Sendable {
     }
 
     /// Steps 8 and 9 for at most `LogWriter.pagesPerEntry` pages.
-    private mutating func commit(
+    mutating func commit(
         _ pages: [(offset: UInt64, bytes: [UInt8])], _ fileByteCount: UInt64, _ file: any BlockFile
     ) throws {
-        try log?.append(pages, fileByteCount: fileByteCount, to: file)
+        try log?.append(pages, fileByteCount: fileByteCount.roundedDown(to: Layout.mebibyte), to: file)
         try file.sync()
         for page in pages { try file.write(page.bytes, at: page.offset) }
     }
