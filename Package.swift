@@ -44,6 +44,7 @@ let tools: [Target] = [
     tool("vhdinfo", base + ["VHD", "VHDX", "ImageChain"]),
     tool("vhdcat", base + ["ImageChain"]),
     tool("vhdmap", base + ["ImageChain"]),
+    tool("vhdresize", base + ["ImageChain"]),
     tool("hrl-dump", base + ["HRL"]),
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),
