@@ -45,6 +45,7 @@ let tools: [Target] = [
     tool("vhdcat", base + ["ImageChain"]),
     tool("vhdmap", base + ["ImageChain"]),
     tool("vhdresize", base + ["ImageChain"]),
+    tool("vhdcompact", base + ["ImageChain"]),
     tool("hrl-dump", base + ["HRL"]),
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),
