@@ -73,17 +73,21 @@ struct TestContents {
         return Self(byteCount: newByteCount, kept)
     }
 
-    /// How an image's disk differs, in words; nil when it does not.
-    func difference(from path: String, _ kind: TestImageKind) throws -> String? {
-        let chain = try ImageChain.open(path, OpenOptions(format: kind == .raw ? .raw : nil))
+    /// A disk in memory that holds this.
+    func disk() throws -> ImageChain {
         var contents = MemoryFile.Contents()
         contents.resize(to: byteCount)
         for run in runs { contents.write(run.bytes.rawBytes, at: run.offset) }
-        let model = try ImageChain(leafFirst: [try RawLayer(MemoryFile(contents))])
+        return try ImageChain(leafFirst: [try RawLayer(MemoryFile(contents))])
+    }
+
+    /// How an image's disk differs, in words; nil when it does not.
+    func difference(from path: String, _ kind: TestImageKind) throws -> String? {
+        let chain = try ImageChain.open(path, OpenOptions(format: kind == .raw ? .raw : nil))
         guard chain.geometry.virtualByteCount == byteCount else {
             return "the disk has \(chain.geometry.virtualByteCount) bytes instead of \(byteCount)"
         }
-        return try firstDifferingByte(between: chain, and: model).map { "byte \($0) differs" }
+        return try firstDifferingByte(between: chain, and: try disk()).map { "byte \($0) differs" }
     }
 }
 
