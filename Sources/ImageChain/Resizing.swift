@@ -67,14 +67,15 @@ public struct Resizing {
         notes = new == old ? [] : try Self.notes(chain, to: new)
     }
 
-    /// Changes the size. What stands in the tail is the caller's to judge.
+    /// Changes the size; where the disk has it already, brings to its end what was cut off before. What stands in the
+    /// tail is the caller's to judge.
     /// - Throws: as the formats' resizers, or what `progress` throws.
     public func perform(progress: EditProgress) throws(DiskError) -> ResizePlan {
-        guard changesSize else { return plan }
         let size = plan.newVirtualByteCount
         switch format {
         case .vhd: return try VHDResizer.resize(file, to: size, progress: progress)
         case .vhdx: return try VHDXResizer.resize(file, to: size, progress: progress)
+        case .raw where !changesSize: return plan
         case .raw:
             do {
                 try file.resize(to: size)
@@ -125,14 +126,11 @@ public struct Resizing {
         throws(DiskError) -> ResizePlan
     {
         switch format {
-        case .vhd where new != old: return try VHDResizer.plan(file, to: new)
-        case .vhdx where new != old: return try VHDXResizer.plan(file, to: new)
-        default:
-            let byteCount: UInt64
-            do { byteCount = try file.byteCount() } catch { throw DiskError(error) }
+        case .vhd: return try VHDResizer.plan(file, to: new)
+        case .vhdx: return try VHDXResizer.plan(file, to: new)
+        case .raw:
             return ResizePlan(
-                oldVirtualByteCount: old, newVirtualByteCount: new, oldFileByteCount: byteCount,
-                newFileByteCount: format == .raw ? new : byteCount)
+                oldVirtualByteCount: old, newVirtualByteCount: new, oldFileByteCount: old, newFileByteCount: new)
         }
     }
 }

@@ -101,14 +101,14 @@ import ToolTesting
 
     private func check(_ name: String, _ folder: String) throws {
         let (path, source) = (scratch.path(name), "\(folder)/\(name)")
-        let original = try ImageChain.open(source)
+        // Some open only by force: they are left as they are.
+        let original = try? ImageChain.open(source)
         try FileManager.default.copyItem(atPath: source, toPath: path)
         defer { try? FileManager.default.removeItem(atPath: path) }
         let before = try fileBytesIfSmall(path)
         let printed = try compact("--json", name)
         let error = try jsonLines(printed.output).first?["error"] as? [String: Any]
-        if original.leaf.type == .fixed { #expect(printed.exit == 2) }
-        guard printed.exit == 0 else {
+        guard let original, original.leaf.type != .fixed, printed.exit == 0 else {
             // What is not done is left as it is.
             print("vhdcompact: \(name): \(error?["message"] ?? "")")
             #expect(printed.exit == 2 && error != nil)

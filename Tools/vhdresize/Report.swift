@@ -28,7 +28,10 @@ extension VHDResize {
         func size(_ byteCount: UInt64) -> String { Quantity.bytes(byteCount, plain: output.bytes) }
         let name = printable(image)
         guard resizing.changesSize else {
-            return try run.out.line("\(name): the disk already has \(size(plan.oldVirtualByteCount))")
+            try run.out.line("\(name): the disk already has \(size(plan.oldVirtualByteCount))")
+            guard plan.oldFileByteCount != plan.newFileByteCount else { return }
+            let file = "\(size(plan.oldFileByteCount)) before, \(size(plan.newFileByteCount)) after"
+            return try run.out.line("  file, which a resize had not cut yet: \(file)")
         }
         let isLarger = plan.newVirtualByteCount > plan.oldVirtualByteCount
         let verb =
@@ -53,7 +56,8 @@ extension VHDResize {
         return [
             "path": .string(image), "format": .string(resizing.format.rawValue),
             "type": .string(resizing.type.rawValue),
-            "dry_run": .bool(dryRun), "changed": .bool(done != nil),
+            "dry_run": .bool(dryRun),
+            "changed": .bool(done.map { $0.oldVirtualByteCount != $0.newVirtualByteCount } ?? false),
             "old_virtual_size": .unsigned(plan.oldVirtualByteCount),
             "new_virtual_size": .unsigned(plan.newVirtualByteCount),
             "old_file_size": .unsigned(plan.oldFileByteCount), "new_file_size": .unsigned(plan.newFileByteCount),

@@ -45,7 +45,7 @@ struct VHDResize: Tool {
         run.result = document(resizing, nil)
         try judgeTail(resizing, run)
         var done: ResizePlan?
-        if !dryRun, resizing.changesSize {
+        if !dryRun {
             progress.begin("vhdresize", total: 0)
             done = try resizing.perform { done, total in progress.update(done, of: total) }
             run.addOutput(image, byteCount: done?.newFileByteCount)
@@ -58,7 +58,7 @@ struct VHDResize: Tool {
     private func warn(_ resizing: Resizing, _ run: ToolRun) {
         for (path, finding) in resizing.findings { run.warn(path, [finding]) }
         guard resizing.hasPendingLog else { return }
-        if dryRun || !resizing.changesSize {
+        if dryRun {
             run.noteReplayedLog(image)
         } else {
             run.warn(image, "log pending: replayed into the file first", code: "VHDX005")
