@@ -1,5 +1,6 @@
 import BlockIO
 import ByteCodec
+import Digest
 import DiskModel
 import Foundation
 import ImageChain
@@ -54,9 +55,11 @@ struct TestContents {
     init(byteCount: UInt64, within end: UInt64, runs count: Int, of runByteCount: Int, seed: UInt64) {
         self.byteCount = byteCount
         var random = TestRandom(state: seed)
-        runs = (0..<count).map { _ in
+        let base = (0..<runByteCount / 8).flatMap { _ in random.eightBytes() }
+        runs = (0..<count).map { number in
             let offset = UInt64.random(in: 0...(end - UInt64(runByteCount)) / 512, using: &random) * 512
-            return (offset, (0..<runByteCount / 8).flatMap { _ in random.eightBytes() })
+            // Turned, so that each has bytes of its own.
+            return (offset, Array(base[(number * 8)...] + base[..<(number * 8)]))
         }
     }
 
@@ -89,6 +92,22 @@ struct TestContents {
         }
         return try firstDifferingByte(between: chain, and: try disk()).map { "byte \($0) differs" }
     }
+}
+
+/// SHA-256 of a file.
+func fileHash(_ path: String) throws -> [UInt8] {
+    let digest = Digest(.sha256)
+    let file = try PosixFile(path)
+    let buffer = IOBuffer(byteCount: 1 << 20)
+    var position: UInt64 = 0
+    let end = try file.byteCount()
+    while position < end {
+        let count = Int(min(1 << 20, end - position))
+        try buffer.fill(count, from: file, at: position)
+        digest.update(buffer.bytes(0..<count))
+        position += UInt64(count)
+    }
+    return digest.finish()
 }
 
 extension TestRandom {

@@ -36,13 +36,15 @@ struct TortureTally: CustomStringConvertible {
     var done = 0
     var failed = 0
     var killed = 0
+    /// Of the killed ones: those that had written nothing.
+    var untouched = 0
     /// Of the failed and killed ones: those that had already brought their work to its end.
     var afterAll = 0
     var wrong: [String] = []
 
     var description: String {
-        "\(runs) runs: \(done) done, \(failed) failed, \(killed) killed (\(afterAll) of these had finished), "
-            + "\(wrong.count) wrong"
+        "\(runs) runs: \(done) done, \(failed) failed, \(killed) killed; of these \(untouched) before the first write, "
+            + "\(afterAll) after the last; \(wrong.count) wrong"
     }
 }
 
@@ -93,14 +95,19 @@ struct Torture {
 
     // MARK: Conditions
 
+    /// From nothing to all that is needed, dense near nothing, where most writes are.
+    private func room(_ level: Int, _ levels: Int) -> UInt64 {
+        let part = Double(level) / Double(levels)
+        return UInt64(Double(command.neededByteCount) * part * part * part * part)
+    }
+
     /// The disk is full after so many bytes, from none to all that are needed. Needs root, for a tmpfs of its own.
     mutating func fullDisk(levels: Int) throws {
         guard let disk = try SmallDisk(byteCount: command.neededByteCount * 2 + (256 << 20)) else { return }
         for level in 0...levels {
             try empty(disk.folder)
             try fresh(disk.folder)
-            // Dense near none, where the first writes are.
-            let part = UInt64(level * level) * command.neededByteCount / UInt64(levels * levels)
+            let part = room(level, levels)
             try disk.leave(free: part.roundedUp(to: 4096))
             let run = try runTool(command.tool, command.arguments, folder: disk.folder)
             try disk.removeBallast()
@@ -116,8 +123,7 @@ struct Torture {
         for level in 0...levels {
             try empty(folder.folder)
             try fresh(folder.folder)
-            let limit =
-                start / 1024 + UInt64(level * level) * (command.neededByteCount / 1024) / UInt64(levels * levels)
+            let limit = (start + room(level, levels)) / 1024
             let line = "trap '' XFSZ; ulimit -f \(limit); exec \"$@\""
             let run = try runProgram(
                 "/bin/bash", ["-c", line, "bash", toolPath(command.tool)] + command.arguments, folder: folder.folder)
@@ -125,21 +131,47 @@ struct Torture {
         }
     }
 
-    /// SIGKILL at random moments.
+    /// SIGKILL at random moments: every other one of the whole run, the others of the part that writes.
     mutating func kills(rounds: Int, seed: UInt64) throws {
         var random = TestRandom(state: seed)
         let folder = try Scratch(inMemory: true)
-        try fresh(folder.folder)
-        let whole = try runTool(command.tool, command.arguments, folder: folder.folder)
-        guard whole.exit == 0 else { return note("undisturbed: exit \(whole.exit), \(whole.error)") }
+        let (wholeSeconds, writingSeconds) = try undisturbed(folder.folder)
         for round in 0..<rounds {
             try empty(folder.folder)
             try fresh(folder.folder)
+            let untouched = try trace(folder.folder)
             let tool = try RunningTool(command.tool, command.arguments, folder: folder.folder)
-            usleep(UInt32.random(in: 0...UInt32(whole.seconds * 1_000_000), using: &random))
+            if round % 2 == 0 {
+                usleep(UInt32(Double.random(in: 0...wholeSeconds, using: &random) * 1e6))
+            } else {
+                while tool.isRunning, try trace(folder.folder) == untouched {}
+                usleep(UInt32(Double.random(in: 0...writingSeconds, using: &random) * 1e6))
+            }
             tool.send(SIGKILL)
             let exit = tool.end() ?? -1
+            if exit == 137, try trace(folder.folder) == untouched { tally.untouched += 1 }
             try judge(folder.folder, exit, error: tool.error, "killed, round \(round), seed \(seed)")
+        }
+    }
+
+    /// How long the command takes, and how long of that from its first write on.
+    private func undisturbed(_ folder: String) throws -> (whole: Double, writing: Double) {
+        try fresh(folder)
+        let untouched = try trace(folder)
+        let started = Date()
+        let tool = try RunningTool(command.tool, command.arguments, folder: folder)
+        while tool.isRunning, try trace(folder) == untouched {}
+        let touched = Date()
+        guard tool.end() == 0 else { throw ProgramFailure(description: "undisturbed: \(tool.error)") }
+        return (Date().timeIntervalSince(started), Date().timeIntervalSince(touched))
+    }
+
+    /// What a first write changes: names, sizes and times of change.
+    private func trace(_ folder: String) throws -> [String] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+        return try names.map { name in
+            let status = try PosixFile("\(folder)/\(name)").status()
+            return "\(name) \(status.st_size) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
         }
     }
 

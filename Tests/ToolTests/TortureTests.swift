@@ -73,13 +73,7 @@ import ToolTesting
 
     /// Runs of bytes all over the disk; for compaction every second stretch is zeros again.
     private static func contents(_ job: Job) -> TestContents {
-        var random = TestRandom(state: 77)
-        let base = (0..<8192).flatMap { _ in random.eightBytes() }
-        let runs = (0..<45).map { number in
-            let offset = UInt64.random(in: 0...(size - UInt64(base.count)) / 512, using: &random) * 512
-            return (offset, Array(base[(number * 8)...] + base[..<(number * 8)]))
-        }
-        var contents = TestContents(byteCount: size, runs)
+        var contents = TestContents(byteCount: size, within: size, runs: 45, of: 64 << 10, seed: 77)
         guard job.isCompaction else { return contents }
         for start in stride(from: UInt64(4) << 20, to: size, by: 8 << 20) {
             contents.runs.append((start, [UInt8](repeating: 0, count: 4 << 20)))

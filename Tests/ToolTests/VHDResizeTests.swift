@@ -64,7 +64,7 @@ import ToolTesting
                 (40 << 20, .init(repeating: 9, count: 512)),
             ])
         try kind.make(path, byteCount: Self.size, contents.runs)
-        let before = try fileBytes(path)
+        let before = try fileHash(path)
         let refused = try resize(kind, kind.fileName, "\(end)")
         #expect(refused.exit == 2 && refused.output.isEmpty)
         #expect(
@@ -77,7 +77,7 @@ import ToolTesting
         let tail = try #require(asJSON["tail"] as? [String: Any])
         #expect(tail["first_nonzero"] as? UInt64 == end && tail["unused"] as? Bool == false)
         #expect(asJSON["changed"] as? Bool == false)
-        #expect(try fileBytes(path) == before, "a refusal changed the file")
+        #expect(try fileHash(path) == before, "a refusal changed the file")
         let done = try resize(kind, "--shrink", kind.fileName, "\(end)")
         #expect(done.exit == 0 && done.error.contains("is cut off at \(end): data from"), "\(done.error)")
         let cut = contents.resized(to: end)
@@ -92,13 +92,13 @@ import ToolTesting
     func sizes(kind: TestImageKind) throws {
         let path = scratch.path(kind.fileName)
         try kind.make(path, byteCount: Self.size)
-        let before = try fileBytes(path)
+        let before = try fileHash(path)
         for size in ["48M", "\(Self.size)", "0x3000000", "+0"] {
             let same = try resize(kind, kind.fileName, size)
             #expect(same.exit == 0 && same.error.isEmpty)
             #expect(same.output == "\(kind.fileName): the disk already has 48 MiB (50331648 bytes)\n")
         }
-        #expect(try fileBytes(path) == before)
+        #expect(try fileHash(path) == before)
         for (size, text) in [("1000", "the nearest sizes are 512 and 1024"), ("0", "0 bytes"), ("+1", "512-byte")] {
             let refused = try resize(kind, kind.fileName, size)
             #expect(refused.exit == 2 && refused.error.contains(text), "\(refused.error)")
@@ -111,7 +111,7 @@ import ToolTesting
         #expect(try resize(kind, "absent", "1M").exit == 2)
         #expect(try resize(kind, kind.fileName, "16E", "1").exit == 64)
         #expect(try resize(kind, kind.fileName, "8388608T").exit == 2)
-        #expect(try fileBytes(path) == before)
+        #expect(try fileHash(path) == before)
         #expect(try resize(kind, "-q", kind.fileName, "--", "-1M").output.isEmpty)
         #expect(try TestContents(byteCount: 47 << 20).difference(from: path, kind) == nil)
     }
@@ -120,14 +120,14 @@ import ToolTesting
     func anotherWriter(kind: TestImageKind) throws {
         let path = scratch.path(kind.fileName)
         try kind.make(path, byteCount: Self.size)
-        let before = try fileBytes(path)
+        let before = try fileHash(path)
         do {
             let held = try PosixFile(path, .write)
             #expect(try resize(kind, kind.fileName, "64M").exit == 5)
             #expect(try resize(kind, "--dry-run", kind.fileName, "64M").exit == 0)
             withExtendedLifetime(held) {}
         }
-        #expect(try fileBytes(path) == before)
+        #expect(try fileHash(path) == before)
     }
 
     @Test(arguments: [TestImageKind.raw, .dynamicVHD, .dynamicVHDX])
@@ -187,7 +187,7 @@ import ToolTesting
         #expect(try runProgram(fsck, ["-fn", out]).exit == 0)
         let kept = scratch.path("kept")
         #expect(try runProgram(debug, ["-R", "dump kept \(kept)", out]).exit == 0)
-        #expect(try fileBytes(kept) == fileBytes(file))
+        #expect(try fileHash(kept) == fileHash(file))
     }
 
     /// Children and parents made by others.
@@ -221,12 +221,12 @@ import ToolTesting
         guard let source = try Corpus.path("vhdx-log-replay.vhdx") else { return }
         let path = scratch.path("dirty.vhdx")
         try FileManager.default.copyItem(atPath: source, toPath: path)
-        let before = try fileBytes(path)
+        let before = try fileHash(path)
         let planned = try runTool("vhdresize", ["--dry-run", path, "+1G"])
         #expect(planned.exit == 0 && planned.error.contains("the file is unchanged"), "\(planned.error)")
-        #expect(try fileBytes(path) == before)
+        #expect(try fileHash(path) == before)
         #expect(try runTool("vhdresize", [path, "1M"]).exit == 2)
-        #expect(try fileBytes(path) == before, "a refusal replayed the log")
+        #expect(try fileHash(path) == before, "a refusal replayed the log")
         let done = try runTool("vhdresize", [path, "+1G"])
         #expect(done.exit == 0 && done.error.contains("replayed into the file first"), "\(done.error)")
         let (grown, original) = (try ImageChain.open(path), try ImageChain.open(source))
