@@ -134,7 +134,8 @@ struct Torture {
     /// SIGKILL at random moments: every other one of the whole run, the others of the part that writes.
     mutating func kills(rounds: Int, seed: UInt64) throws {
         var random = TestRandom(state: seed)
-        let folder = try Scratch(inMemory: true)
+        // On a disk, whose flushes take their time.
+        let folder = try Scratch()
         let (wholeSeconds, writingSeconds) = try undisturbed(folder.folder)
         for round in 0..<rounds {
             try empty(folder.folder)
@@ -162,17 +163,19 @@ struct Torture {
         let tool = try RunningTool(command.tool, command.arguments, folder: folder)
         while tool.isRunning, try trace(folder) == untouched {}
         let touched = Date()
+        while tool.isRunning { usleep(100) }
+        let ended = Date()
         guard tool.end() == 0 else { throw ProgramFailure(description: "undisturbed: \(tool.error)") }
-        return (Date().timeIntervalSince(started), Date().timeIntervalSince(touched))
+        return (ended.timeIntervalSince(started), ended.timeIntervalSince(touched))
     }
 
-    /// What a first write changes: names, sizes and times of change.
-    private func trace(_ folder: String) throws -> [String] {
-        let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-        return try names.map { name in
-            let status = try PosixFile("\(folder)/\(name)").status()
-            return "\(name) \(status.st_size) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
+    /// What a first write changes: the time and the size of the file that grows, or of the folder.
+    private func trace(_ folder: String) throws -> [Int] {
+        var status = stat()
+        guard unsafe lstat(command.growing.map { "\(folder)/\($0)" } ?? folder, &status) == 0 else {
+            throw ProgramFailure(description: "\(folder): lstat: errno \(errno)")
         }
+        return [Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     }
 
     /// Several at once on the same files: one does the work, the others are done with nothing to do or told that it is busy.
