@@ -46,6 +46,8 @@ let tools: [Target] = [
     tool("vhdmap", base + ["ImageChain"]),
     tool("vhdresize", base + ["ImageChain"]),
     tool("vhdcompact", base + ["ImageChain"]),
+    tool("vhdcreate", base + ["ImageChain"]),
+    tool("vhdconvert", base + ["ImageChain"]),
     tool("hrl-dump", base + ["HRL"]),
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),

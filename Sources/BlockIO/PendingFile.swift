@@ -1,27 +1,36 @@
 import CPlatform
 import Glibc
 
-/// An output in the making: written under a temporary name beside its place, and whole or absent. Order: create, write,
-/// `commit` = flush file, rename, flush directory. Dropped without `commit`, it is removed; a kill can leave only the
-/// temporary file `.NAME.XXXXXX.tmp`.
+/// An output in the making: whole or absent. Order: create, write, `commit` = flush file, give it its name, flush folder.
+///
+/// Where the file system has files without a name, it is one of these until `commit`, so that nothing is left however the
+/// process ends. Elsewhere it has the name `.NAME.XXXX.tmp` beside its place, which a kill leaves behind.
 public final class PendingFile {
     public let file: PosixFile
     public let finalPath: String
-    private let temporaryPath: String
+    /// Its name until `commit`; nil while it has none.
+    private var temporaryPath: String?
     private let replaces: Bool
     private var isOpen = true
 
     /// - Parameter replaces: whether an existing file at `path` may be replaced.
     /// - Throws: `IOError` with EEXIST when the path exists and may not be replaced.
-    public init(_ path: String, replaces: Bool) throws(IOError) {
+    public convenience init(_ path: String, replaces: Bool) throws(IOError) {
+        try self.init(path, replaces: replaces, needsName: false)
+    }
+
+    init(_ path: String, replaces: Bool, needsName: Bool) throws(IOError) {
+        (finalPath, self.replaces) = (path, replaces)
         if !replaces, unsafe access(path, F_OK) == 0 { throw IOError("create", path: path, .errno(EEXIST)) }
-        let (folder, name) = splitPath(path)
+        // Outputs get the permissions any new file gets.
+        if !needsName, let unnamed = try? PosixFile(unnamedIn: splitPath(path).folder, for: path, permissions: 0o666) {
+            file = unnamed
+            return
+        }
         var attempt = 0
         while true {
-            let tag = String(UInt32.random(in: 0 ... .max), radix: 36)
-            let candidate = "\(folder)/.\(name).\(tag).tmp"
+            let candidate = Self.temporaryPath(beside: path)
             do {
-                // Outputs get the permissions any new file gets.
                 file = try PosixFile(candidate, .create, permissions: 0o666)
                 temporaryPath = candidate
                 break
@@ -32,30 +41,43 @@ public final class PendingFile {
                 }
             }
         }
-        finalPath = path
-        self.replaces = replaces
+    }
+
+    private static func temporaryPath(beside path: String) -> String {
+        let (folder, name) = splitPath(path)
+        return "\(folder)/.\(name).\(String(UInt32.random(in: 0 ... .max), radix: 36)).tmp"
     }
 
     /// Makes the output durable under its name.
     public func commit() throws(IOError) {
+        guard isOpen else { throw IOError("rename", path: finalPath, .errno(ENOENT)) }
         try file.sync()
-        if replaces {
-            guard unsafe rename(temporaryPath, finalPath) == 0 else {
-                throw IOError("rename", path: finalPath, .errno(errno))
-            }
+        if let temporaryPath {
+            try rename(from: temporaryPath)
+        } else if replaces {
+            let temporaryPath = Self.temporaryPath(beside: finalPath)
+            try file.giveName(temporaryPath)
+            self.temporaryPath = temporaryPath
+            try rename(from: temporaryPath)
         } else {
-            let result = unsafe vt_rename_new(temporaryPath, finalPath)
-            guard result == 0 else { throw IOError("rename", path: finalPath, .errno(-result)) }
+            do { try file.giveName(finalPath) } catch { throw IOError("create", path: finalPath, error.reason) }
         }
         isOpen = false
         try syncFolder(of: finalPath)
     }
 
-    /// Removes the temporary file; harmless after `commit`.
+    private func rename(from temporaryPath: String) throws(IOError) {
+        let result =
+            unsafe replaces
+            ? (Glibc.rename(temporaryPath, finalPath) == 0 ? 0 : -errno) : vt_rename_new(temporaryPath, finalPath)
+        guard result == 0 else { throw IOError("rename", path: finalPath, .errno(-result)) }
+    }
+
+    /// Removes what was written; harmless after `commit`.
     public func discard() {
         guard isOpen else { return }
         isOpen = false
-        _ = unsafe unlink(temporaryPath)
+        if let temporaryPath { _ = unsafe unlink(temporaryPath) }
     }
 
     deinit { discard() }

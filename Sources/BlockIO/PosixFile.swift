@@ -25,7 +25,7 @@ public final class PosixFile: BlockFile {
     /// Opens a regular file (or, for reading, a block device).
     /// - Parameter permissions: of a file that is created, less the process's umask.
     /// - Throws: `IOError`; `.locked` when another writer has the file.
-    public init(_ path: String, _ access: Access = .read, permissions: mode_t = 0o600) throws(IOError) {
+    public convenience init(_ path: String, _ access: Access = .read, permissions: mode_t = 0o600) throws(IOError) {
         let flags: CInt =
             switch access {
             case .read: O_RDONLY
@@ -35,6 +35,20 @@ public final class PosixFile: BlockFile {
         // O_NONBLOCK: opening a FIFO must not hang; it changes nothing for regular files.
         let number = unsafe open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, permissions)
         guard number >= 0 else { throw IOError("open", path: path, .errno(errno)) }
+        try self.init(number, path, access)
+    }
+
+    /// A new file without a name in a folder, for reading and writing under the lock.
+    /// - Parameter path: the name it will get, for messages.
+    /// - Throws: `IOError`, EOPNOTSUPP where the file system has no such files.
+    convenience init(unnamedIn folder: String, for path: String, permissions: mode_t) throws(IOError) {
+        let number = unsafe vt_open_unnamed(folder, permissions)
+        guard number >= 0 else { throw IOError("create", path: path, .errno(-number)) }
+        try self.init(number, path, .create)
+        guard vt_can_be_named(number) else { throw IOError("create", path: path, .errno(EOPNOTSUPP)) }
+    }
+
+    private init(_ number: CInt, _ path: String, _ access: Access) throws(IOError) {
         descriptor = Descriptor(number: number, isLocked: access != .read)
         self.path = path
         self.access = access
@@ -53,6 +67,12 @@ public final class PosixFile: BlockFile {
             guard result != -EAGAIN, result != -EACCES else { throw IOError("lock", path: path, .locked) }
             guard result == 0 else { throw IOError("lock", path: path, .errno(-result)) }
         }
+    }
+
+    /// Gives a file without a name one that must be free.
+    func giveName(_ name: String) throws(IOError) {
+        let result = unsafe vt_give_name(descriptor.number, name)
+        guard result == 0 else { throw IOError("link", path: path, .errno(-result)) }
     }
 
     public var hostFile: PosixFile? { self }
@@ -138,6 +158,31 @@ public final class PosixFile: BlockFile {
             position += UInt64(piece)
         }
     }
+
+    /// Reserves space for a range, so that writing there cannot find the disk full; the size stays.
+    /// - Throws: `IOError`, ENOSPC when there is not enough, EOPNOTSUPP where the file system cannot.
+    public func preallocate(_ range: Range<UInt64>) throws(IOError) {
+        let result = vt_preallocate(descriptor.number, range.lowerBound, range.upperBound - range.lowerBound)
+        guard result == 0 else { throw IOError("fallocate", path: path, .errno(-result), offset: range.lowerBound) }
+    }
+
+    /// Shares a range of another file's blocks, when both are on a file system that can.
+    /// - Returns: false when it cannot be done here; nothing is changed then.
+    /// - Throws: `IOError` when it failed otherwise, such as a full disk.
+    public func clone(_ range: Range<UInt64>, of source: PosixFile, to offset: UInt64) throws(IOError) -> Bool {
+        let count = range.upperBound - range.lowerBound
+        let result = vt_clone_range(
+            descriptor.number, offset, source.descriptor.number, range.lowerBound, count)
+        switch -result {
+        case 0: return true
+        case EOPNOTSUPP, EXDEV, EINVAL, ENOTTY, EPERM, ETXTBSY: return false
+        default: throw IOError("ioctl(FICLONERANGE)", path: path, .errno(-result), offset: offset)
+        }
+    }
+
+    /// Asks the system to forget what it keeps of the file in memory, so that the next reading comes from the medium. What
+    /// is not flushed stays.
+    public func forgetCached() { _ = posix_fadvise(descriptor.number, 0, 0, POSIX_FADV_DONTNEED) }
 
     public func sync() throws(IOError) {
         while fdatasync(descriptor.number) != 0 {

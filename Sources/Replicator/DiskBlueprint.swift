@@ -45,17 +45,12 @@ public struct DiskBlueprint: Sendable, Equatable {
 
     /// Makes the empty replica on an empty file.
     func create(on file: any BlockFile, now: Int64) throws(DiskError) {
-        switch format {
-        case .vhd:
-            try VHDCreator.create(
-                on: file, type: type == .fixed ? .fixed : .dynamic, virtualByteCount: virtualByteCount,
-                blockByteCount: blockByteCount ?? VHDCreator.defaultBlockByteCount, uniqueID: diskID,
-                created: DiskTimestamp(unixSeconds: now))
-        default:
-            try VHDXCreator.create(
-                on: file, type: type, virtualByteCount: virtualByteCount, blockByteCount: blockByteCount ?? 32 << 20,
-                logicalSectorByteCount: logicalSectorByteCount, physicalSectorByteCount: physicalSectorByteCount,
-                virtualDiskID: diskID)
-        }
+        var image = NewImage(
+            format: format, type: type, virtualByteCount: virtualByteCount, diskID: diskID, created: now)
+        image.blockByteCount = blockByteCount
+        image.logicalSectorByteCount = logicalSectorByteCount
+        image.physicalSectorByteCount = physicalSectorByteCount
+        try image.create(on: file)
+        do { try file.sync() } catch { throw DiskError(error, doing: "creating the image") }
     }
 }

@@ -36,7 +36,8 @@ public final class Progress: Sendable {
         signal(SIGUSR1) { _ in statusIsWanted.store(true, ordering: .relaxed) }
     }
 
-    private static func seconds() -> Double {
+    /// A clock that never goes back.
+    public static func seconds() -> Double {
         var time = timespec()
         _ = unsafe clock_gettime(CLOCK_MONOTONIC, &time)
         return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9

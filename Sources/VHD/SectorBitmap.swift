@@ -27,6 +27,15 @@ struct SectorBitmap: Sendable {
         return end
     }
 
+    /// The bytes of a bitmap with one bit for every sector of a block, set; zeros to the end of its last sector.
+    static func full(blockByteCount: UInt64) -> [UInt8] {
+        let bits = Int(blockByteCount / sectorByteCount)
+        var bytes = [UInt8].zeros(Int(SparseLayout.bitmapByteCount(blockByteCount: blockByteCount)))
+        for index in 0..<bits / 8 { bytes[index] = 0xff }
+        if bits % 8 != 0 { bytes[bits / 8] = ~(0xff >> UInt8(bits % 8)) }
+        return bytes
+    }
+
     /// Sets the bits of a range.
     mutating func set(_ sectors: Range<Int>) {
         for sector in sectors { bytes[sector / 8] |= 0x80 >> UInt8(sector % 8) }

@@ -24,7 +24,7 @@ struct SparseLayout: Sendable {
         header: DynamicHeader, virtualByteCount: UInt64, structures: [Range<UInt64>], contentsEnd: UInt64
     ) {
         blockByteCount = UInt64(header.blockSize)
-        bitmapByteCount = (blockByteCount / sectorByteCount).dividedRoundingUp(by: 8).roundedUp(to: sectorByteCount)
+        bitmapByteCount = Self.bitmapByteCount(blockByteCount: blockByteCount)
         self.virtualByteCount = virtualByteCount
         blockCount = virtualByteCount.dividedRoundingUp(by: blockByteCount)
         tableOffset = header.tableOffset
@@ -32,6 +32,10 @@ struct SparseLayout: Sendable {
         let table = tableOffset..<tableOffset + 4 * blockCount
         self.structures = (structures + [table]).filter { !$0.isEmpty }.sorted { $0.lowerBound < $1.lowerBound }
         structuresEnd = self.structures.map(\.upperBound).max() ?? 0
+    }
+
+    static func bitmapByteCount(blockByteCount: UInt64) -> UInt64 {
+        (blockByteCount / sectorByteCount).dividedRoundingUp(by: 8).roundedUp(to: sectorByteCount)
     }
 
     /// Bytes of a block's data that belong to the virtual disk: less than a block in the last one.

@@ -38,7 +38,20 @@ public enum VHDCreator {
         blockByteCount: UInt64 = defaultBlockByteCount, uniqueID: GUID, created: DiskTimestamp,
         creator: Creator = .vhdtools
     ) throws(DiskError) {
-        func refused(_ text: String) -> DiskError { DiskError(.refused, path: file.path, text) }
+        try checkSize(virtualByteCount, type, path: file.path)
+        let builder = try VHDBuilder(
+            on: file, type: type, virtualByteCount: virtualByteCount, blockByteCount: blockByteCount,
+            uniqueID: uniqueID, created: created, creator: creator)
+        try diskErrors(file.path, "creating the image") {
+            try builder.writeBody()
+            if type == .dynamic { try file.sync() }
+            try builder.writeFooters()
+            try file.sync()
+        }
+    }
+
+    static func checkSize(_ virtualByteCount: UInt64, _ type: NewType, path: String) throws(DiskError) {
+        func refused(_ text: String) -> DiskError { DiskError(.refused, path: path, text) }
         guard virtualByteCount > 0, virtualByteCount % sectorByteCount == 0 else {
             throw refused("a disk of \(virtualByteCount) bytes is no whole number of 512-byte sectors")
         }
@@ -46,62 +59,5 @@ public enum VHDCreator {
         else {
             throw refused("a disk of \(virtualByteCount) bytes is too large for this type of VHD")
         }
-        guard blockByteCount.isPowerOfTwo, blockByteCount >= sectorByteCount, blockByteCount <= largestBlockByteCount
-        else {
-            throw refused("a block of \(blockByteCount) bytes is no power of two from 512 to \(largestBlockByteCount)")
-        }
-        guard uniqueID != .zero else { throw refused("the Unique ID of a new image may not be all zeros") }
-        guard creator.application.count == 4, creator.hostOS.count == 4 else {
-            throw refused("a creator's application and host OS have four characters each")
-        }
-        var footer = Footer()
-        footer.timestamp = created.rawValue
-        footer.creatorApplication = creator.application
-        footer.creatorVersion = creator.version
-        footer.creatorHostOS = creator.hostOS
-        (footer.originalSize, footer.currentSize) = (virtualByteCount, virtualByteCount)
-        let geometry = geometryCHS(virtualByteCount: virtualByteCount)
-        footer.geometry = geometry.byteCount == virtualByteCount ? geometry : .maximum
-        footer.uniqueID = uniqueID
-        try diskErrors(file.path, "creating the image") {
-            guard try file.byteCount() == 0 else { throw refused("the file is not empty") }
-            switch type {
-            case .fixed: try createFixed(on: file, &footer)
-            case .dynamic: try createDynamic(on: file, &footer, blockByteCount)
-            }
-        }
-    }
-
-    private static func createFixed(on file: any BlockFile, _ footer: inout Footer) throws(IOError) {
-        footer.diskType = DiskTypeCode.fixed
-        try file.resize(to: footer.currentSize)
-        try file.write(footer.sealed(), at: footer.currentSize)
-        try file.sync()
-    }
-
-    private static func createDynamic(
-        on file: any BlockFile, _ footer: inout Footer, _ blockByteCount: UInt64
-    ) throws(IOError) {
-        footer.diskType = DiskTypeCode.dynamic
-        footer.dataOffset = 512
-        var header = DynamicHeader()
-        header.tableOffset = 1536
-        header.blockSize = UInt32(blockByteCount)
-        // Below 2^32: 2040 GiB in blocks of at least 512 bytes are 0xff000000.
-        header.maxTableEntries = UInt32(footer.currentSize.dividedRoundingUp(by: blockByteCount))
-        let tableEnd = header.tableOffset + (4 * UInt64(header.maxTableEntries)).roundedUp(to: sectorByteCount)
-
-        let piece = [UInt8](repeating: 0xff, count: Int(min(1 << 20, tableEnd - header.tableOffset)))
-        var position = header.tableOffset
-        while position < tableEnd {
-            let count = Int(min(UInt64(piece.count), tableEnd - position))
-            try file.write(piece.rawBytes.extracting(0..<count), at: position)
-            position += UInt64(count)
-        }
-        try file.write(header.sealed(), at: footer.dataOffset)
-        try file.sync()
-        try file.write(footer.sealed(), at: tableEnd)
-        try file.write(footer.sealed(), at: 0)
-        try file.sync()
     }
 }

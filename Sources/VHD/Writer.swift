@@ -26,12 +26,8 @@ import DiskModel
 ///
 /// After a failed flush nobody knows what the file holds: every further write is refused.
 struct Writer: Sendable {
-    /// Blocks' data is aligned to a page, smaller blocks to their size.
-    private static let alignment: UInt64 = 4096
     private static let largestStep: UInt64 = 32
     private static let longestStepByteCount: UInt64 = 256 << 20
-    /// A sector number of 32 bits, all ones being taken.
-    private static let fileLimit = UInt64(UInt32.max) * sectorByteCount
     /// What may be changed in memory before it is flushed by itself: BAT sectors, and bytes of bitmaps.
     private static let dirtyPieceLimit = 256
     private static let dirtyBitmapByteLimit: UInt64 = 1 << 20
@@ -93,7 +89,7 @@ struct Writer: Sendable {
         if let unclean { try file.zero(unclean) }
         // Until the block is whole, its place is not clean.
         unclean = offset..<offset + layout.strideByteCount
-        try file.write(Self.fullBitmap(layout), at: offset)
+        try file.write(SectorBitmap.full(blockByteCount: layout.blockByteCount), at: offset)
         try file.write(bytes, at: offset + layout.bitmapByteCount + inside)
         try map.table.set(block, to: UInt32(offset / sectorByteCount))
         map.bitmaps.keep(nil, of: block)
@@ -102,20 +98,10 @@ struct Writer: Sendable {
         try flushWhenMuch(&map)
     }
 
-    /// Where the next block begins: with its bitmap, so that its data is aligned.
+    /// Where the next block begins.
     private func nextBlockOffset(_ layout: SparseLayout) -> UInt64 {
-        let unit = min(Self.alignment, layout.blockByteCount)
-        return (usedEnd.roundedUp(to: sectorByteCount) + layout.bitmapByteCount).roundedUp(to: unit)
-            - layout.bitmapByteCount
-    }
-
-    /// One bit for every sector of a block, set; zeros to the end of the bitmap's last sector.
-    private static func fullBitmap(_ layout: SparseLayout) -> [UInt8] {
-        let bits = Int(layout.blockByteCount / sectorByteCount)
-        var bytes = [UInt8].zeros(Int(layout.bitmapByteCount))
-        for index in 0..<bits / 8 { bytes[index] = 0xff }
-        if bits % 8 != 0 { bytes[bits / 8] = ~(0xff >> UInt8(bits % 8)) }
-        return bytes
+        BlockPlace.next(
+            after: usedEnd, blockByteCount: layout.blockByteCount, bitmapByteCount: layout.bitmapByteCount)
     }
 
     // MARK: Space
@@ -124,9 +110,10 @@ struct Writer: Sendable {
     private mutating func reserve(_ map: inout BlockMap) throws {
         let layout = map.layout
         let offset = nextBlockOffset(layout)
-        let unit = min(Self.alignment, layout.blockByteCount)
+        let unit = min(BlockPlace.alignment, layout.blockByteCount)
         let stride = layout.strideByteCount.roundedUp(to: unit)
-        let room = (Self.fileLimit - sectorByteCount - min(offset, Self.fileLimit - sectorByteCount)) / stride
+        let room =
+            (BlockPlace.fileLimit - sectorByteCount - min(offset, BlockPlace.fileLimit - sectorByteCount)) / stride
         let count = min(step, room, max(1, Self.longestStepByteCount / stride))
         guard count > 0 else {
             throw DiskError(

@@ -1,4 +1,4 @@
-import BlockIO
+@testable import BlockIO
 import Foundation
 import Testing
 import ToolTesting
@@ -10,14 +10,30 @@ import ToolTesting
         let path = scratch.path("out")
         let pending = try PendingFile(path, replaces: false)
         try pending.file.write([1, 2], at: 0)
-        #expect(!FileManager.default.fileExists(atPath: path))
-        let names = try scratch.names()
-        #expect(names.count == 1 && names[0].hasPrefix(".out.") && names[0].hasSuffix(".tmp"), "\(names)")
+        #expect(try scratch.names() == [])
         try pending.commit()
         #expect(try scratch.names() == ["out"])
         #expect(try fileBytes(path) == [1, 2])
         pending.discard()
         #expect(try scratch.names() == ["out"])
+    }
+
+    /// Where files have a name from the start.
+    @Test func withTemporaryName() throws {
+        let path = scratch.path("out")
+        for replaces in [false, true] {
+            let pending = try PendingFile(path, replaces: replaces, needsName: true)
+            try pending.file.write([1, 2], at: 0)
+            let names = try scratch.names().filter { $0 != "out" }
+            #expect(names.count == 1 && names[0].hasPrefix(".out.") && names[0].hasSuffix(".tmp"), "\(names)")
+            try pending.commit()
+            pending.discard()
+            #expect(try scratch.names() == ["out"])
+            #expect(try fileBytes(path) == [1, 2])
+        }
+        do { try PendingFile(path, replaces: true, needsName: true).file.write([3], at: 0) }
+        #expect(try scratch.names() == ["out"])
+        #expect(try fileBytes(path) == [1, 2])
     }
 
     @Test func droppedOrDiscarded() throws {
@@ -109,14 +125,15 @@ import ToolTesting
         #expect(private600 == 0o600 & ~before)
     }
 
-    /// A killed writer leaves its temporary file and nothing else: what `discard` would have removed.
-    @Test func killed() throws {
+    /// A killed writer leaves nothing; where files need a name, that file, which `discard` would have removed.
+    @Test(arguments: [false, true]) func killed(needsName: Bool) throws {
         let path = try scratch.write("out", [7])
         // The process's death as far as the files tell: the object is leaked, its `deinit` never runs.
-        let leaked = unsafe Unmanaged.passRetained(try PendingFile(path, replaces: true))
+        let leaked = unsafe Unmanaged.passRetained(try PendingFile(path, replaces: true, needsName: needsName))
         try unsafe leaked.takeUnretainedValue().file.write([1, 2, 3], at: 0)
         let names = try scratch.names()
-        #expect(names.count == 2 && names[0].hasPrefix(".out."), "\(names)")
+        #expect(names.count == (needsName ? 2 : 1), "\(names)")
+        #expect(!needsName || names[0].hasPrefix(".out."), "\(names)")
         #expect(try fileBytes(path) == [7])
         // The next writer is not in its way.
         try replaceFile(path, with: [8])

@@ -10,26 +10,7 @@ protocol ContentsSink {
     func finish() throws
 }
 
-/// Standard output.
-struct StreamSink: ContentsSink {
-    private let out: OutputStream
-    private let zeroPage = IOBuffer(byteCount: 256 << 10)
-
-    init(_ out: OutputStream) { self.out = out }
-
-    func data(_ offset: UInt64, _ bytes: RawSpan) throws { try out.write(bytes) }
-
-    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {
-        var left = byteCount
-        while left > 0 {
-            let count = Int(min(left, UInt64(zeroPage.byteCount)))
-            try out.write(zeroPage.bytes(0..<count))
-            left -= UInt64(count)
-        }
-    }
-
-    func finish() throws { try out.flush() }
-}
+extension StreamSink: ContentsSink {}
 
 /// A new file; zeros become holes. Whole or absent.
 final class SparseFileSink: ContentsSink {

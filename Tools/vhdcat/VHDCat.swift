@@ -77,7 +77,7 @@ struct VHDCat: Tool {
         defer { progress.end() }
         let hashing = hashes.algorithms.isEmpty ? nil : HashingThread(hashes.algorithms)
         if hashing == nil, !hexdump, writesToStandardOutput {
-            try send(chain, wanted, run.out, progress)
+            try StreamSink(run.out).send(chain, wanted) { progress.update($0 - wanted.lowerBound) }
             return []
         }
         let sink = try makeSink(chain, wanted, run)
@@ -93,29 +93,6 @@ struct VHDCat: Tool {
         let digests = hashing?.finish() ?? []
         try sink.finish()
         return digests
-    }
-
-    /// To standard output without looking at the bytes: inside the kernel where it can be.
-    private func send(_ chain: ImageChain, _ wanted: Range<UInt64>, _ out: OutputStream, _ progress: Progress) throws {
-        let sink = StreamSink(out)
-        let stream = DiskStream(chain)
-        var position = wanted.lowerBound
-        while position < wanted.upperBound {
-            for mapped in try chain.extents(in: position..<wanted.upperBound, limit: 1024) {
-                let extent = mapped.extent
-                switch extent.source {
-                case .file(let offset):
-                    let file = mapped.file.hostFile
-                    if try file.map({ try out.send($0, from: offset, byteCount: extent.byteCount) }) != true {
-                        try stream.run(extent.range, data: sink.data, zeros: sink.zeros)
-                    }
-                case .zero, .hole, .parent: try sink.zeros(extent.offset, extent.byteCount)
-                }
-                position = extent.end
-                progress.update(position - wanted.lowerBound)
-            }
-        }
-        try sink.finish()
     }
 
     private func makeSink(_ chain: ImageChain, _ wanted: Range<UInt64>, _ run: ToolRun) throws -> any ContentsSink {

@@ -59,4 +59,14 @@ int vt_unlock(int file);
 /// Atomically renames without replacing (RENAME_NOREPLACE). 0 or -errno.
 int vt_rename_new(const char *from, const char *to);
 
+/// A new file in a folder, without a name: it goes when its descriptor does, however the process ends. A descriptor for
+/// reading and writing, or -errno where the file system has no such files.
+int vt_open_unnamed(const char *folder, unsigned permissions);
+
+/// Whether `vt_give_name` can work: it needs /proc.
+bool vt_can_be_named(int file);
+
+/// Gives a file without a name one that must be free. 0 or -errno.
+int vt_give_name(int file, const char *path);
+
 #endif

@@ -1,0 +1,50 @@
+import BlockIO
+import ByteCodec
+public import DiskModel
+import ImageChain
+
+/// Contents of a disk to a stream.
+public struct StreamSink {
+    private let out: OutputStream
+    private let zeroPage = IOBuffer(byteCount: 256 << 10)
+
+    public init(_ out: OutputStream) { self.out = out }
+
+    public func data(_ offset: UInt64, _ bytes: RawSpan) throws { try out.write(bytes) }
+
+    public func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {
+        var left = byteCount
+        while left > 0 {
+            let count = Int(min(left, UInt64(zeroPage.byteCount)))
+            try out.write(zeroPage.bytes(0..<count))
+            left -= UInt64(count)
+        }
+    }
+
+    public func finish() throws { try out.flush() }
+}
+
+extension StreamSink {
+    /// A range of a disk without looking at the bytes: inside the kernel where it can be.
+    /// - Parameter progress: gets the disk offset reached.
+    public func send(_ disk: any VirtualDisk, _ range: Range<UInt64>, progress: (UInt64) -> Void) throws {
+        let stream = DiskStream(disk)
+        var position = range.lowerBound
+        while position < range.upperBound {
+            for mapped in try disk.extents(in: position..<range.upperBound, limit: 1024) {
+                let extent = mapped.extent
+                switch extent.source {
+                case .file(let offset):
+                    let file = mapped.file.hostFile
+                    if try file.map({ try out.send($0, from: offset, byteCount: extent.byteCount) }) != true {
+                        try stream.run(extent.range, data: data, zeros: zeros)
+                    }
+                case .zero, .hole, .parent: try zeros(extent.offset, extent.byteCount)
+                }
+                position = extent.end
+                progress(position)
+            }
+        }
+        try finish()
+    }
+}
