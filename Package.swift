@@ -44,6 +44,8 @@ let tools: [Target] = [
     tool("vhdinfo", base + ["VHD", "VHDX", "ImageChain"]),
     tool("vhdcat", base + ["ImageChain"]),
     tool("vhdmap", base + ["ImageChain"]),
+    tool("vhdresize", base + ["ImageChain"]),
+    tool("vhdcompact", base + ["ImageChain"]),
     tool("vhdcreate", base + ["ImageChain"]),
     tool("vhdconvert", base + ["ImageChain"]),
     tool("vhdcompare", base + ["ImageChain"]),

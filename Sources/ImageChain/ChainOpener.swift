@@ -1,4 +1,4 @@
-import BlockIO
+public import BlockIO
 public import ByteCodec
 public import DiskModel
 
@@ -16,7 +16,16 @@ extension ImageChain {
     /// Opens an image and all its parents for reading.
     /// - Throws: `DiskError`; `.parentMissing` and `.identityMismatch` name the link, and the ids expected and found.
     public static func open(_ path: String, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
-        let (links, findings) = try walk(path, options)
+        let file: PosixFile
+        do { file = try PosixFile(path) } catch { throw DiskError(error, doing: "") }
+        return try open(file, options)
+    }
+
+    /// Opens an image whose file is open already, and all its parents, for reading.
+    /// - Throws: as for a path.
+    public static func open(_ file: PosixFile, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
+        let leaf = try ImageOpener.layer(reading: file, options)
+        let (links, findings) = try walk(from: leaf, file, file.path, options)
         if let error = links.last?.parentError { throw error }
         return try ImageChain(leafFirst: links.map(\.layer), findings: findings)
     }

@@ -52,6 +52,14 @@ struct GPTHeader: DiskStruct, Equatable {
     }
 
     init() {}
+
+    /// The first header by the first bytes of a disk, and the size of its sectors: the disk's, or the other one in use.
+    static func first(in start: [UInt8], _ own: Int) -> (header: Self, sectorByteCount: UInt64)? {
+        for sector in [own, own == 512 ? 4096 : 512] where start.count >= sector + 512 {
+            if let header = Self(checking: Array(start[sector..<sector + 512])) { return (header, UInt64(sector)) }
+        }
+        return nil
+    }
 }
 
 /// One entry of the table. [UEFI] 5.3.3
@@ -94,13 +102,11 @@ enum CRC32 {
 
 extension PartitionGlance {
     /// The partitions of a GPT, from its first header or, where that is damaged, from the one at the end; nil when there
-    /// is no GPT. Sectors have the disk's size, or the other one in use: an image may come from another disk.
+    /// is no GPT. An image may come from a disk of other sectors.
     static func gpt(_ disk: any VirtualDisk, _ start: [UInt8]) throws(DiskError) -> Self? {
         let own = disk.geometry.logicalSectorByteCount
-        for sector in [own, own == 512 ? 4096 : 512] where start.count >= sector + 512 {
-            if let header = GPTHeader(checking: Array(start[sector..<sector + 512])) {
-                return try entries(of: header, disk, UInt64(sector), remarks: [])
-            }
+        if let (header, sector) = GPTHeader.first(in: start, own) {
+            return try entries(of: header, disk, sector, remarks: [])
         }
         let hasSignature = [512, 4096].contains { start.has(GPTHeader.signature, at: $0) }
         let isProtected = BootRecord(start)?.slots.contains { $0.type == MBRType.protective } ?? false

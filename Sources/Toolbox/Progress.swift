@@ -74,6 +74,12 @@ public final class Progress: Sendable {
         }
     }
 
+    /// As `update`, where the total comes to light with the work.
+    public func update(_ done: UInt64, of total: UInt64) {
+        state.withLock { $0.total = total }
+        update(done)
+    }
+
     /// Removes the bar.
     public func end() {
         if state.withLock({ $0.barIsShown }) {

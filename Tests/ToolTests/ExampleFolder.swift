@@ -12,7 +12,7 @@ enum ExampleFolder {
     static let byteCount: UInt64 = 64 << 20
 
     /// `disk.vhdx` (FAT inside), `disk.vhd`, `old.vhdx`, `new.vhdx`, `log1.hrl` and `log2.hrl` (which lead from old to
-    /// new), `unclosed.hrl`.
+    /// new), `unclosed.hrl`; `worn.vhdx` of four blocks, the second of which was overwritten with zeros.
     static func make() throws -> Scratch {
         let scratch = try Scratch()
         try makeDisk(scratch.path("disk.vhdx"), vhdx: true)
@@ -25,6 +25,9 @@ enum ExampleFolder {
             try FileManager.default.removeItem(atPath: raw)
         }
         try makeLogs(scratch)
+        try makeDisk(scratch.path("worn.vhdx"), vhdx: true)
+        let blocks: [(UInt64, UInt8, Int)] = (0..<4).map { ($0 << 20, 0x99, 1 << 20) }
+        try change(scratch.path("worn.vhdx"), blocks + [(1 << 20, 0, 1 << 20)])
         return scratch
     }
 
@@ -41,7 +44,8 @@ enum ExampleFolder {
         }
     }
 
-    private static func write(_ raw: String, to image: String) throws {
+    /// Copies the data of a raw disk into an image.
+    static func write(_ raw: String, to image: String) throws {
         let chain = try ImageChain.open(writing: image)
         let source = try PosixFile(raw)
         var position: UInt64 = 0
