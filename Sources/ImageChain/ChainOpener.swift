@@ -25,7 +25,7 @@ extension ImageChain {
     /// - Throws: as for a path.
     public static func open(_ file: PosixFile, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
         let leaf = try ImageOpener.layer(reading: file, options)
-        let (links, findings) = try walk(from: leaf, file, file.path, options)
+        let (links, findings) = try walk(from: leaf, file.identity, file.path, options)
         if let error = links.last?.parentError { throw error }
         return try ImageChain(leafFirst: links.map(\.layer), findings: findings)
     }
