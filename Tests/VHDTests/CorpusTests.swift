@@ -94,7 +94,7 @@ enum RealImages {
         #expect(try VHDLayer.recognises(layer.file))
     }
 
-    private static func hash(
+    static func hash(
         _ layer: VHDLayer, _ range: Range<UInt64>, _ parent: VHDLayer?, _ digest: Digest, skipsHoles: Bool,
         _ hasData: inout Bool
     ) throws {
