@@ -40,7 +40,7 @@ extension Mender {
         var order = BlockOrder()
         var isFirst = true
         func drop(_ block: UInt64, _ code: FormatError.Code) throws {
-            if isFirst, Batmap.canClear(image) { try clearBatmap(image, for: .dropBlocks) }
+            if isFirst, Batmap.isApart(image) { try clearBatmap(image, for: .dropBlocks) }
             isFirst = false
             try table.set(block, to: unallocatedEntry)
             if table.dirtyPieces.count > 256 { try table.writeDirtyPieces() }
@@ -105,7 +105,7 @@ extension Mender {
 
     /// Rule 32: a map without a bit is always right.
     mutating func mendBatmap(_ image: ImageParser) throws {
-        guard let (header, _) = image.batmap, Batmap.canClear(image), try !hasBlockOverBatmap(image) else { return }
+        guard let (header, _) = image.batmap, try Batmap.canClear(image) else { return }
         let isRight = try header.checksum == Batmap.checksum(file, header, image.footer.currentSize)
         guard try !isRight || hasWrongBit(image) else { return }
         try clearBatmap(image, for: .batmap)
@@ -118,18 +118,6 @@ extension Mender {
         let sector = try file.bytes(at: offset, count: BatmapHeader.byteCount)
         try writeDurably(patched(sector, at: 24, bigEndianBytes(UInt32.max)), at: offset)
         actions.add(kind, .vhdBatmap, at: offset, "batmap cleared: no block is called full")
-    }
-
-    private func hasBlockOverBatmap(_ image: ImageParser) throws -> Bool {
-        guard let (header, _) = image.batmap, let layout = image.layout else { return false }
-        let map = Batmap.range(header)
-        var table = BlockAllocationTable(file, layout)
-        var isHit = false
-        try table.forEachEntry(layout) { _, entry in
-            let offset = UInt64(entry) * sectorByteCount
-            if (offset..<offset + layout.strideByteCount).overlaps(map) { isHit = true }
-        }
-        return isHit
     }
 
     /// Whether the map calls a block full that is not, or is not there.
