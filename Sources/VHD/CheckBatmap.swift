@@ -87,7 +87,8 @@ enum Batmap {
 
     /// Whether nothing at all stands where the map is: it is zeroed whole.
     static func canClear(_ image: ImageParser) throws -> Bool {
-        guard isApart(image), let (header, _) = image.batmap, let layout = image.layout else { return false }
+        guard isApart(image), HeaderMending.isTrusted(image), let (header, _) = image.batmap, let layout = image.layout
+        else { return false }
         let map = range(header)
         var table = BlockAllocationTable(image.file, layout)
         var isFree = true

@@ -26,7 +26,7 @@ extension ImageCheck {
         var order = BlockOrder()
         var space = UsedSpace(claimedStructures(layout))
         let contents = BlockContents(file, layout)
-        let drops: [RepairKind] = BlockMending.canEditTable(layout) ? [.dropBlocks] : []
+        let drops: [RepairKind] = BlockMending.canEditTable(image, layout) ? [.dropBlocks] : []
         let canLengthen = TailMending.canLengthen(image)
         var (done, total) = (UInt64(0), UInt64(0))
         // Makers leave room before the first block; what is left of a lost block is as large as one.
@@ -115,7 +115,7 @@ extension ImageCheck {
                     offset: place.offset + layout.bitmapByteCount + UInt64(first.lowerBound) * sectorByteCount,
                     "holds data in \(count) sectors from its sector \(first.lowerBound) on whose bits are clear: "
                         + "some programs read the data, others zeros", section: "8.1"),
-                repairs: [.setBits, .zeroSectors])
+                repairs: HeaderMending.isTrusted(image) ? [.setBits, .zeroSectors] : [])
         }
         noteBitsPastEnd(place, bitmap, layout)
         try checkBatmapBit(place, bitmap, layout)

@@ -5,7 +5,9 @@ import DiskModel
 /// What can be mended in the table and the blocks, decided the same way by check and repair.
 enum BlockMending {
     /// Entries are written a sector of the table at a time.
-    static func canEditTable(_ layout: SparseLayout) -> Bool { layout.tableOffset % sectorByteCount == 0 }
+    static func canEditTable(_ image: ImageParser, _ layout: SparseLayout) -> Bool {
+        layout.tableOffset % sectorByteCount == 0 && HeaderMending.isTrusted(image)
+    }
 
     /// Where everything ends that has a place in the file, whether the file reaches that far or not.
     static func usedEnd(_ image: ImageParser, _ layout: SparseLayout) throws -> UInt64 {
@@ -33,7 +35,7 @@ enum BlockMending {
 extension Mender {
     /// Rules 20, 21 and 22: gives up blocks that stand where none can be.
     mutating func dropBlocks(_ image: ImageParser) throws {
-        guard let layout = image.layout, BlockMending.canEditTable(layout), image.footers.active.isValid else { return }
+        guard let layout = image.layout, BlockMending.canEditTable(image, layout) else { return }
         var survey = BlockAllocationTable(file, layout)
         // Of its own: the one above is being read.
         var table = BlockAllocationTable(file, layout)
@@ -60,7 +62,9 @@ extension Mender {
 
     /// Rule 23: makes all readers see the same in sectors under clear bits.
     mutating func mendStrayData(_ image: ImageParser, _ progress: EditProgress) throws {
-        guard let layout = image.layout, image.footer.diskType == DiskTypeCode.dynamic else { return }
+        guard let layout = image.layout, image.footer.diskType == DiskTypeCode.dynamic,
+            HeaderMending.isTrusted(image)
+        else { return }
         let contents = BlockContents(file, layout)
         let total = layout.contentsEnd
         var isChanged = false

@@ -39,13 +39,21 @@ enum HeaderMending {
         return false
     }
 
-    /// Whether a repair may change the header: it is right as it stands, and it is the footer's.
-    static func canEdit(_ image: ImageParser) throws -> Bool {
+    /// Rules whose breach leaves in doubt where blocks are, and what they hold.
+    private static let doubts: Set<FormatError.Code> = [
+        .vhdChecksum, .vhdHeader, .vhdBlockSize, .vhdMaxTableEntries, .vhdTableOffset, .vhdEncrypted,
+    ]
+
+    /// Whether a repair may change the header, or anything by what it says: it is right as it stands, and the footer's.
+    static func isTrusted(_ image: ImageParser) -> Bool {
         guard image.header != nil, image.headerOffset == image.footer.dataOffset, image.footers.active.isValid else {
             return false
         }
-        let field = image.headerOffset + UInt64(DynamicHeader.checksumOffset)
-        return !image.findings.all.contains { $0.detail.code == .vhdChecksum && $0.detail.offset == field }
+        let footers = [image.footers.trailing.offset, 0].map { $0 + UInt64(Footer.checksumOffset) }
+        return !image.findings.all.contains { finding in
+            finding.severity == .error && doubts.contains(finding.detail.code)
+                && !footers.contains(finding.detail.offset)
+        }
     }
 
     /// Whether changed bytes can be written so that the header is whole at every moment.
@@ -69,7 +77,7 @@ enum HeaderMending {
 
     /// Whether a repair of these kinds gets through.
     static func canMend(_ image: ImageParser, _ kinds: Set<RepairKind>) throws -> Bool {
-        guard try canEdit(image) else { return false }
+        guard isTrusted(image) else { return false }
         let old = try bytes(image)
         let changes = try HeaderChanges(image, kinds)
         return try !changes.all.isEmpty && canWrite(changes.applied(to: old), over: old, image)
@@ -151,7 +159,7 @@ extension DynamicHeader {
 extension Mender {
     /// Rule 5, of the dynamic header.
     mutating func mendHeaderChecksum(_ image: ImageParser) throws {
-        guard image.header != nil, try !HeaderMending.canEdit(image), image.footers.active.isValid,
+        guard image.header != nil, !HeaderMending.isTrusted(image), image.footers.active.isValid,
             try HeaderMending.isPlausible(image)
         else { return }
         let new = sealing(try HeaderMending.bytes(image), checksumAt: DynamicHeader.checksumOffset)

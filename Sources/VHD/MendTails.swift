@@ -5,7 +5,7 @@ import DiskModel
 enum TailMending {
     /// Whether blocks that go on past the end can get their missing tails: the footer, which then moves, is known.
     static func canLengthen(_ image: ImageParser) -> Bool {
-        image.layout != nil && image.footers.active.isValid && image.footers.active.isSparse
+        image.layout != nil && HeaderMending.isTrusted(image)
     }
 }
 

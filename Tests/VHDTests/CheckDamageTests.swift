@@ -2,7 +2,6 @@ import BlockIO
 import ByteCodec
 import DiskModel
 import FaultInjection
-import Glibc
 import Testing
 @testable import VHD
 
@@ -68,6 +67,24 @@ import Testing
             // Nothing was readable before; what is now must be the disk.
             #expect(after == disk(index), "\(images[index].name): \(what)")
             counts.mended += 1
+        }
+    }
+
+    /// What a header with a wrong checksum says is nothing to repair by.
+    @Test(arguments: [0, 1, 2]) func damagedHeadersChangeNothing(_ index: Int) throws {
+        let kinds = Set(RepairKind.allCases).subtracting([.checksums, .zeroSectors])
+        for offset in 512..<1536 {
+            for (cut, bytes) in [Self.images[index].bytes, Array(Self.images[index].bytes.dropLast(512))].enumerated() {
+                let damaged = bytes.flipped(offset)
+                let (after, actions) = try CheckPlantedTests.repaired(damaged, kinds)
+                if cut == 0 {
+                    #expect(after == damaged && actions.isEmpty, "byte \(offset): \(actions)")
+                } else {
+                    // A footer may be put behind everything.
+                    let isKept = Array(after.prefix(damaged.count)) == damaged
+                    #expect(isKept && actions.allSatisfy { $0.kind == .footer }, "byte \(offset): \(actions)")
+                }
+            }
         }
     }
 
