@@ -138,7 +138,7 @@ import ToolTesting
             let source = try open(MemoryFile(MemoryFile.Contents(bytes)), .raw)
             do {
                 _ = try fill(try kind.image(3 << 20).builder(on: target), from: source)
-            } catch let error as DiskError {
+            } catch {
                 #expect(error.ioError?.reason == .errno(28), "\(error)")
                 failed += 1
             }
