@@ -48,6 +48,8 @@ let tools: [Target] = [
     tool("vhdcompact", base + ["ImageChain"]),
     tool("vhdcreate", base + ["ImageChain"]),
     tool("vhdconvert", base + ["ImageChain"]),
+    tool("vhdcompare", base + ["ImageChain"]),
+    tool("vhdcheck", base + ["ImageChain"]),
     tool("hrl-dump", base + ["HRL"]),
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),

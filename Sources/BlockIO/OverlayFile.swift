@@ -3,20 +3,26 @@ import Glibc
 import Synchronization
 
 /// A file seen through changes that stay in memory: the file below is only read. Made for replaying a log over
-/// evidence: memory grows with the pages written, ranges zeroed and resizes cost nothing.
+/// evidence, and for trying out a change: memory grows with the pages written, ranges zeroed and resizes cost nothing.
 public final class OverlayFile: BlockFile {
     private struct State: Sendable {
         var pages = PageMap()
-        /// Zeroed ranges, sorted, disjoint and not touching; held pages win over them.
-        var zeroed: [Range<UInt64>] = []
+        /// Zeroed ranges; held pages win over them.
+        var zeroed = ByteRanges()
         var byteCount: UInt64
     }
     private let base: any BlockFile
     private let baseByteCount: UInt64
     private let state: Mutex<State>
+    private let heldByteLimit: UInt64
 
-    public init(over base: any BlockFile) throws(IOError) {
+    /// Why a write fails that would need more memory than it may.
+    public static let isFull = IOError.Reason.errno(ENOMEM)
+
+    /// - Parameter heldByteLimit: memory for written pages; a write that would need more fails with `isFull`.
+    public init(over base: any BlockFile, heldByteLimit: UInt64 = .max) throws(IOError) {
         self.base = base
+        self.heldByteLimit = heldByteLimit
         baseByteCount = try base.byteCount()
         state = Mutex(State(byteCount: baseByteCount))
     }
@@ -38,11 +44,8 @@ public final class OverlayFile: BlockFile {
         if basePart > 0 {
             try buffer.withPart(0..<basePart) { (part) throws(IOError) in try base.read(into: &part, at: offset) }
         }
-        var low = state.zeroed.partitioningIndex { $0.upperBound > range.lowerBound }
-        while low < state.zeroed.count, state.zeroed[low].lowerBound < range.upperBound {
-            let hit = state.zeroed[low].clamped(to: range)
+        for hit in state.zeroed.parts(in: range) {
             buffer.zero(Int(hit.lowerBound - offset)..<Int(hit.upperBound - offset))
-            low += 1
         }
         var page = offset / PageMap.pageByteCount
         while page * PageMap.pageByteCount < range.upperBound {
@@ -61,6 +64,9 @@ public final class OverlayFile: BlockFile {
         guard bytes.byteCount > 0 else { return }
         guard let range = checkedRange(offset, UInt64(bytes.byteCount)), range.upperBound <= UInt64(Int64.max) else {
             throw IOError("write", path: path, .errno(EFBIG), offset: offset)
+        }
+        guard heldByteCount + UInt64(bytes.byteCount) <= heldByteLimit else {
+            throw IOError("write", path: path, Self.isFull, offset: offset)
         }
         // A page only partly written is first filled with what it showed so far.
         for edge in Set([range.lowerBound, range.upperBound - 1].map { $0 / PageMap.pageByteCount }) {
@@ -87,7 +93,7 @@ public final class OverlayFile: BlockFile {
             // What is cut off must read as zeros if the file grows again.
             if byteCount < $0.byteCount {
                 $0.pages.zero(byteCount..<$0.byteCount)
-                Self.insert(byteCount..<$0.byteCount, &$0.zeroed)
+                $0.zeroed.insert(byteCount..<$0.byteCount)
             }
             $0.byteCount = byteCount
         }
@@ -98,31 +104,10 @@ public final class OverlayFile: BlockFile {
             let range = range.clamped(to: 0..<$0.byteCount)
             guard !range.isEmpty else { return }
             $0.pages.zero(range)
-            Self.insert(range, &$0.zeroed)
+            $0.zeroed.insert(range)
         }
     }
 
     /// Nothing here is meant to last.
     public func sync() {}
-
-    private static func insert(_ range: Range<UInt64>, _ ranges: inout [Range<UInt64>]) {
-        let low = ranges.partitioningIndex { $0.upperBound >= range.lowerBound }
-        let high = ranges.partitioningIndex { $0.lowerBound > range.upperBound }
-        guard low < high else { return ranges.insert(range, at: low) }
-        let union =
-            min(range.lowerBound, ranges[low].lowerBound)..<max(range.upperBound, ranges[high - 1].upperBound)
-        ranges.replaceSubrange(low..<high, with: [union])
-    }
-}
-
-extension [Range<UInt64>] {
-    /// The first index whose element satisfies a predicate that is false up to it and true from it on.
-    fileprivate func partitioningIndex(_ predicate: (Element) -> Bool) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if predicate(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
-    }
 }

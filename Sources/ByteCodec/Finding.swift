@@ -22,11 +22,15 @@ public struct Findings: Sendable {
     /// Findings beyond this many are counted and not kept, so that a hostile image cannot fill memory.
     public static let keptCount = 1000
     public private(set) var droppedCount = 0
+    private let limit: Int
 
-    public init(accepting accepted: Set<FormatError.Code> = []) { self.accepted = accepted }
+    /// - Parameter limit: how many are kept; larger than usual for one whose own rules bound them.
+    public init(accepting accepted: Set<FormatError.Code> = [], limit: Int = keptCount) {
+        (self.accepted, self.limit) = (accepted, limit)
+    }
 
     public mutating func note(_ severity: Finding.Severity, _ detail: FormatError) {
-        guard all.count < Self.keptCount else { return droppedCount += 1 }
+        guard all.count < limit else { return droppedCount += 1 }
         all.append(Finding(severity, detail))
     }
 

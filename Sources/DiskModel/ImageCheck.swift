@@ -89,6 +89,8 @@ public struct CheckReport: Sendable {
     public init() {}
 
     public mutating func add(_ severity: Finding.Severity, _ detail: FormatError, repairs: [RepairKind] = []) {
+        // Before the search, which a million breaches of one rule would make slow.
+        guard counts[detail.code, default: 0] < Self.keptCount else { return droppedCount += 1 }
         // Opening and walking may come across the same breach.
         guard
             !findings.contains(where: {
@@ -96,7 +98,6 @@ public struct CheckReport: Sendable {
             })
         else { return }
         counts[detail.code, default: 0] += 1
-        guard counts[detail.code, default: 0] <= Self.keptCount else { return droppedCount += 1 }
         findings.append(CheckFinding(Finding(severity, detail), repairs: repairs))
     }
 

@@ -25,7 +25,7 @@ extension ImageChain {
     /// - Throws: as for a path.
     public static func open(_ file: PosixFile, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
         let leaf = try ImageOpener.layer(reading: file, options)
-        let (links, findings) = try walk(from: leaf, file, file.path, options)
+        let (links, findings) = try walk(from: leaf, file.identity, file.path, options)
         if let error = links.last?.parentError { throw error }
         return try ImageChain(leafFirst: links.map(\.layer), findings: findings)
     }
@@ -35,7 +35,7 @@ extension ImageChain {
         let file: PosixFile
         do { file = try PosixFile(path, .write) } catch { throw DiskError(error, doing: "opening for writing") }
         let leaf = try ImageOpener.layer(writing: file, options)
-        let (links, findings) = try walk(from: leaf, file, path, options)
+        let (links, findings) = try walk(from: leaf, file.identity, path, options)
         if let error = links.last?.parentError { throw error }
         return try ImageChain(leafFirst: links.map(\.layer), writableLeaf: leaf, findings: findings)
     }
@@ -47,7 +47,7 @@ extension ImageChain {
     {
         let file: PosixFile
         do { file = try PosixFile(path) } catch { throw DiskError(error, doing: "") }
-        return try walk(from: try ImageOpener.layer(reading: file, options), file, path, options)
+        return try walk(from: try ImageOpener.layer(reading: file, options), file.identity, path, options)
     }
 
     /// Where the parent of a child at `path` would be looked for; nothing is opened, each outcome is `.missing` or
@@ -58,12 +58,12 @@ extension ImageChain {
         ParentSearch(childPath: path, link: link, options: options).candidates()
     }
 
-    private static func walk(
-        from leaf: any DiskLayer, _ leafFile: PosixFile, _ leafPath: String, _ options: OpenOptions
+    static func walk(
+        from leaf: any DiskLayer, _ leafIdentity: PosixFile.Identity, _ leafPath: String, _ options: OpenOptions
     ) throws(DiskError) -> (links: [ChainLink], findings: [Finding]) {
         var links = [ChainLink(path: leafPath, layer: leaf)]
         var findings: [Finding] = []
-        var seen = [leafFile.identity: leaf.identity]
+        var seen = [leafIdentity: leaf.identity]
         while let link = links[links.count - 1].layer.parentLink {
             let child = links[links.count - 1]
             var search = Search(link: link, child: child, options: options, seen: seen)

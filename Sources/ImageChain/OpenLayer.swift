@@ -56,14 +56,14 @@ public enum ImageOpener {
         }
     }
 
-    private static func vhdOptions(_ options: OpenOptions) -> VHDReadOptions {
+    static func vhdOptions(_ options: OpenOptions) -> VHDReadOptions {
         var result = VHDReadOptions()
         result.accepted = options.accepted
         result.ignoresBitmaps = options.ignoresBitmaps
         return result
     }
 
-    private static func vhdxOptions(_ options: OpenOptions) -> VHDXReadOptions {
+    static func vhdxOptions(_ options: OpenOptions) -> VHDXReadOptions {
         var result = VHDXReadOptions()
         result.accepted = options.accepted
         return result

@@ -160,21 +160,27 @@ struct FooterCopies: Sendable {
 
     /// Notes what is wrong with the copy at 0 where the trailing footer is used.
     private func noteCopy(_ findings: inout Findings) {
-        guard let copy, copy.isValid else {
-            let problem = copy?.problem?.problem ?? "is missing"
-            let field = copy?.problem?.field ?? "footer"
-            return findings.warn(
-                FormatError(
-                    .vhdFooterCopy, field: field, offset: copy?.problem?.offset ?? 0,
-                    "of the copy at 0 is not valid: \(problem)", section: "15"))
-        }
-        guard copy.bytes != trailing.bytes else { return }
+        if let problem = copyProblem { return findings.warn(problem) }
+        if let difference { findings.note(copiesContradict ? .error : .warning, difference) }
+    }
+
+    /// Why the copy at 0 cannot be used; nil when it can.
+    var copyProblem: FormatError? {
+        if let copy, copy.isValid { return nil }
+        let problem = copy?.problem?.problem ?? "is missing"
+        let field = copy?.problem?.field ?? "footer"
+        return FormatError(
+            .vhdFooterCopy, field: field, offset: copy?.problem?.offset ?? 0,
+            "of the copy at 0 is not valid: \(problem)", section: "15")
+    }
+
+    /// How two valid copies differ; nil when they do not.
+    var difference: FormatError? {
+        guard let copy, copy.isValid, trailing.isValid, copy.bytes != trailing.bytes else { return nil }
         let offset = zip(copy.bytes, trailing.bytes).enumerated().first { $1.0 != $1.1 }?.offset ?? 0
-        findings.note(
-            copiesContradict ? .error : .warning,
-            FormatError(
-                .vhdFootersDiffer, field: "footer", offset: trailing.offset + UInt64(offset),
-                "differs from its copy at 0 from byte \(offset) on; this one is used", section: "15"))
+        return FormatError(
+            .vhdFootersDiffer, field: "footer", offset: trailing.offset + UInt64(offset),
+            "differs from its copy at 0 from byte \(offset) on; this one is used", section: "15")
     }
 
     /// Whether both copies are valid and disagree about what the disk is.

@@ -34,6 +34,13 @@ public func geometryCHS(virtualByteCount: UInt64) -> CHSGeometry {
         cylinders: UInt16(tracks / heads), heads: UInt8(heads), sectorsPerTrack: UInt8(perTrack))
 }
 
+/// The geometry we write: that of the size where it is exact, and else the maximum one, so that readers that go by
+/// geometry see the whole disk.
+func writtenGeometry(virtualByteCount: UInt64) -> CHSGeometry {
+    let geometry = geometryCHS(virtualByteCount: virtualByteCount)
+    return geometry.byteCount == virtualByteCount ? geometry : .maximum
+}
+
 extension Footer {
     public var geometry: CHSGeometry {
         get { CHSGeometry(cylinders: cylinders, heads: heads, sectorsPerTrack: sectorsPerTrack) }

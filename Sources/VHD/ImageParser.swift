@@ -4,7 +4,14 @@ import DiskModel
 
 /// Reads and checks everything of an image that is there before its blocks.
 struct ImageParser {
+    /// What the opener stops at unless it is told to accept it.
+    static let acceptable: Set<FormatError.Code> = [
+        .vhdChecksum, .vhdCurrentSize, .vhdParentIdentity, .vhdParentLocator,
+    ]
+
     let file: any BlockFile
+    /// Notes errors and goes on behind them as far as can be; what then cannot be known is nil.
+    private let isSurvey: Bool
     var findings: Findings
     let footers: FooterCopies
     var footer: Footer { footers.active.footer }
@@ -12,18 +19,32 @@ struct ImageParser {
 
     private(set) var virtualByteCount: UInt64 = 0
     private(set) var header: DynamicHeader?
+    /// Where the header was found: at the footer's Data Offset, or, in a survey, at 512 where none is there.
+    private(set) var headerOffset: UInt64 = 0
     private(set) var layout: SparseLayout?
     private(set) var batmap: (header: BatmapHeader, offset: UInt64)?
     private(set) var locators: [ParentLocator] = []
+    /// Where the parent's paths stand in the file.
+    private(set) var locatorRanges: [Range<UInt64>] = []
 
-    init(_ file: any BlockFile, accepting accepted: Set<FormatError.Code>) throws {
-        self.file = file
+    /// Reads as much as can be read.
+    /// - Throws: `FormatError` where there is no footer to begin with, or the image is of another kind.
+    init(surveying file: any BlockFile) throws { try self.init(file, accepting: Self.acceptable, isSurvey: true) }
+
+    init(_ file: any BlockFile, accepting accepted: Set<FormatError.Code>, isSurvey: Bool = false) throws {
+        (self.file, self.isSurvey) = (file, isSurvey)
         findings = Findings(accepting: accepted)
         footers = try FooterCopies(reading: file, &findings)
         try checkCreator()
         try checkCurrentSize()
         noteFooter()
         if footers.active.isSparse { try readHeader() } else { noteFixed() }
+    }
+
+    /// Stops the reading; a survey notes it and goes on.
+    private mutating func stop(_ error: FormatError) throws(FormatError) {
+        guard isSurvey else { throw error }
+        findings.note(.error, error)
     }
 
     private func footerError(
@@ -52,7 +73,7 @@ struct ImageParser {
             size = size.roundedDown(to: sectorByteCount)
         }
         guard size > 0 else {
-            throw footerError(.vhdCurrentSize, "Current Size", at: 48, "is 0", section: "16")
+            return try stop(footerError(.vhdCurrentSize, "Current Size", at: 48, "is 0", section: "16"))
         }
         if isFixed, size > footers.contentsEnd {
             try findings.refuse(
@@ -61,13 +82,15 @@ struct ImageParser {
                     "is \(size), and only \(footers.contentsEnd) bytes stand before the footer", section: "16"))
             size = footers.contentsEnd.roundedDown(to: sectorByteCount)
             guard size > 0 else {
-                throw footerError(.vhdCurrentSize, "Current Size", at: 48, "has no byte in the file", section: "16")
+                return try stop(
+                    footerError(.vhdCurrentSize, "Current Size", at: 48, "has no byte in the file", section: "16"))
             }
         }
         guard isFixed || size <= largestDynamicByteCount else {
-            throw footerError(
-                .vhdCurrentSize, "Current Size", at: 48,
-                "is \(size), more than \(largestDynamicByteCount), the most of this type", section: "13")
+            return try stop(
+                footerError(
+                    .vhdCurrentSize, "Current Size", at: 48,
+                    "is \(size), more than \(largestDynamicByteCount), the most of this type", section: "13"))
         }
         virtualByteCount = size
     }
@@ -87,8 +110,7 @@ struct ImageParser {
                     .vhdGeometry, "Disk Geometry", at: 56, "is \(footer.geometry), the size gives \(expected)",
                     section: "5.1"))
         }
-        let isByGeometry = ["vpc ", "vs  "].contains(String(decoding: footer.creatorApplication, as: UTF8.self))
-        if isByGeometry, footer.geometry.byteCount != footer.currentSize {
+        if footer.isByGeometry, footer.geometry.byteCount != footer.currentSize {
             findings.note(
                 .information,
                 footerError(
@@ -122,11 +144,40 @@ struct ImageParser {
 
     private mutating func readHeader() throws {
         let byteCount = try file.byteCount()
+        guard let (header, bytes) = try findHeader(byteCount) else { return }
+        let offset = headerOffset
+        self.header = header
+        try checkIdentity(of: header, bytes, at: offset)
+        let isBlockSizeUsable = try checkBlockSize(header, at: offset)
+        let isTableUsable = try isBlockSizeUsable && checkTable(header, at: offset, byteCount)
+        noteHeader(header, at: offset)
+
+        var structures = [0..<sectorByteCount, offset..<offset + UInt64(DynamicHeader.byteCount)]
+        if footer.diskType == DiskTypeCode.differencing {
+            var parser = ParentLocatorParser(file: file, fileByteCount: byteCount)
+            try parser.parse(header, at: offset, &findings)
+            (locators, locatorRanges) = (parser.locators, parser.ranges)
+            structures += parser.ranges
+            try checkParent(header, at: offset)
+        } else {
+            noteStrayParent(header, at: offset)
+        }
+        if let map = try readBatmap(header, byteCount) { structures += map }
+        guard isTableUsable, virtualByteCount > 0 else { return }
+        layout = SparseLayout(
+            header: header, virtualByteCount: virtualByteCount, structures: structures,
+            contentsEnd: footers.contentsEnd)
+    }
+
+    /// The header with its bytes, found by its cookie.
+    private mutating func findHeader(_ byteCount: UInt64) throws -> (DynamicHeader, [UInt8])? {
         let offset = footer.dataOffset
         guard offset >= sectorByteCount, byteCount >= 1024, offset <= byteCount - 1024 else {
-            throw footerError(
-                .vhdDataOffset, "Data Offset", at: 16,
-                "is \(hex(offset)), outside 0x200...\(hex(byteCount - min(byteCount, 1024)))", section: "16")
+            try stop(
+                footerError(
+                    .vhdDataOffset, "Data Offset", at: 16,
+                    "is \(hex(offset)), outside 0x200...\(hex(byteCount - min(byteCount, 1024)))", section: "16"))
+            return try headerInItsPlace(byteCount)
         }
         if offset % sectorByteCount != 0 {
             findings.warn(
@@ -134,40 +185,37 @@ struct ImageParser {
         }
         let bytes = try file.bytes(at: offset, count: DynamicHeader.byteCount)
         let header = try DynamicHeader(parsing: bytes.rawBytes)
-        try checkIdentity(of: header, bytes, at: offset)
-        try checkBlockSize(header, at: offset)
-        try checkTable(header, at: offset, byteCount)
-        noteHeader(header, at: offset)
-
-        var structures = [0..<sectorByteCount, offset..<offset + UInt64(DynamicHeader.byteCount)]
-        if footer.diskType == DiskTypeCode.differencing {
-            var parser = ParentLocatorParser(file: file, fileByteCount: byteCount)
-            try parser.parse(header, at: offset, &findings)
-            locators = parser.locators
-            structures += parser.ranges
-            try checkParent(header, at: offset)
-        } else {
-            noteStrayParent(header, at: offset)
+        guard header.cookie == DynamicHeader.cookie else {
+            try stop(
+                FormatError(
+                    .vhdDataOffset, field: "Cookie", offset: offset,
+                    "is \(quoted(header.cookie)), not \"cxsparse\"", section: "6"))
+            return try headerInItsPlace(byteCount)
         }
-        if let map = try readBatmap(header, byteCount) { structures += map }
-        self.header = header
-        layout = SparseLayout(
-            header: header, virtualByteCount: virtualByteCount, structures: structures,
-            contentsEnd: footers.contentsEnd)
+        headerOffset = offset
+        return (header, bytes)
+    }
+
+    /// A whole header at 512, where it always should be and where Data Offset does not lead; for surveys.
+    private mutating func headerInItsPlace(_ byteCount: UInt64) throws -> (DynamicHeader, [UInt8])? {
+        guard byteCount >= 2048, footer.dataOffset != sectorByteCount else { return nil }
+        let bytes = try file.bytes(at: sectorByteCount, count: DynamicHeader.byteCount)
+        let header = try DynamicHeader(parsing: bytes.rawBytes)
+        guard header.cookie == DynamicHeader.cookie, header.headerVersion >> 16 == 1,
+            complementedByteSum(bytes.rawBytes, skippingField: DynamicHeader.checksumOffset) == header.checksum
+        else { return nil }
+        headerOffset = sectorByteCount
+        return (header, bytes)
     }
 
     private mutating func checkIdentity(of header: DynamicHeader, _ bytes: [UInt8], at offset: UInt64)
         throws(FormatError)
     {
-        guard header.cookie == DynamicHeader.cookie else {
-            throw FormatError(
-                .vhdDataOffset, field: "Cookie", offset: offset,
-                "is \(quoted(header.cookie)), not \"cxsparse\"", section: "6")
-        }
-        guard header.headerVersion >> 16 == 1 else {
-            throw FormatError(
-                .vhdHeader, field: "Header Version", offset: offset + 24,
-                "is \(hex(header.headerVersion)), not 0x10000", section: "6")
+        if header.headerVersion >> 16 != 1 {
+            try stop(
+                FormatError(
+                    .vhdHeader, field: "Header Version", offset: offset + 24,
+                    "is \(hex(header.headerVersion)), not 0x10000", section: "6"))
         }
         let sum = complementedByteSum(bytes.rawBytes, skippingField: DynamicHeader.checksumOffset)
         guard sum != header.checksum else { return }
@@ -177,29 +225,36 @@ struct ImageParser {
                 "of the dynamic header is \(hex(header.checksum)), the bytes give \(hex(sum))", section: "4"))
     }
 
-    private mutating func checkBlockSize(_ header: DynamicHeader, at offset: UInt64) throws(FormatError) {
+    /// Whether the block size can be reckoned with.
+    private mutating func checkBlockSize(_ header: DynamicHeader, at offset: UInt64) throws(FormatError) -> Bool {
         let size = UInt64(header.blockSize)
         guard size.isPowerOfTwo, size >= sectorByteCount, size <= largestBlockByteCount else {
-            throw FormatError(
-                .vhdBlockSize, field: "Block Size", offset: offset + 32,
-                "is \(size), no power of two from 512 to \(largestBlockByteCount)", section: "16")
+            try stop(
+                FormatError(
+                    .vhdBlockSize, field: "Block Size", offset: offset + 32,
+                    "is \(size), no power of two from 512 to \(largestBlockByteCount)", section: "16"))
+            return false
         }
-        guard size != 512 << 10, size != 2 << 20 else { return }
+        guard size != 512 << 10, size != 2 << 20 else { return true }
         findings.warn(
             FormatError(
                 .vhdUnusualBlockSize, field: "Block Size", offset: offset + 32,
                 "is \(size); Windows opens only 524288 and 2097152", section: "13"))
+        return true
     }
 
+    /// Whether the table can be read.
     private mutating func checkTable(
         _ header: DynamicHeader, at offset: UInt64, _ fileByteCount: UInt64
-    ) throws(FormatError) {
+    ) throws(FormatError) -> Bool {
         let needed = virtualByteCount.dividedRoundingUp(by: UInt64(header.blockSize))
         let entries = UInt64(header.maxTableEntries)
         guard entries >= needed else {
-            throw FormatError(
-                .vhdMaxTableEntries, field: "Max Table Entries", offset: offset + 28,
-                "is \(entries), and the disk has \(needed) blocks", section: "7")
+            try stop(
+                FormatError(
+                    .vhdMaxTableEntries, field: "Max Table Entries", offset: offset + 28,
+                    "is \(entries), and the disk has \(needed) blocks", section: "7"))
+            return false
         }
         if entries > needed {
             findings.note(
@@ -208,20 +263,34 @@ struct ImageParser {
                     .vhdMaxTableEntries, field: "Max Table Entries", offset: offset + 28,
                     "is \(entries), and the disk has \(needed) blocks; Azure wants an exact count", section: "7"))
         }
-        func refused(_ problem: String) -> FormatError {
-            FormatError(
-                .vhdTableOffset, field: "Table Offset", offset: offset + 16,
-                "is \(hex(header.tableOffset)): \(problem)", section: "16")
+        if let problem = tablePlaceProblem(header, at: offset, needed, fileByteCount) {
+            try stop(refusedTable(header, at: offset, problem))
+            return false
         }
-        guard header.tableOffset >= sectorByteCount else { throw refused("the table lies over the footer's copy") }
+        if header.tableOffset % sectorByteCount != 0 {
+            findings.warn(refusedTable(header, at: offset, "no multiple of 512"))
+        }
+        return true
+    }
+
+    private func refusedTable(_ header: DynamicHeader, at offset: UInt64, _ problem: String) -> FormatError {
+        FormatError(
+            .vhdTableOffset, field: "Table Offset", offset: offset + 16,
+            "is \(hex(header.tableOffset)): \(problem)", section: "16")
+    }
+
+    /// Why the table cannot stand where the header says; nil when it can.
+    private func tablePlaceProblem(
+        _ header: DynamicHeader, at offset: UInt64, _ needed: UInt64, _ fileByteCount: UInt64
+    ) -> String? {
+        guard header.tableOffset >= sectorByteCount else { return "the table lies over the footer's copy" }
         guard let table = checkedRange(header.tableOffset, 4 * needed), table.upperBound <= footers.contentsEnd else {
-            throw refused("a table of \(needed) entries ends past \(hex(footers.contentsEnd))")
+            return "a table of \(needed) entries ends past \(hex(footers.contentsEnd))"
         }
         guard !table.overlaps(offset..<offset + UInt64(DynamicHeader.byteCount)) else {
-            throw refused("the table lies over the dynamic header")
+            return "the table lies over the dynamic header"
         }
-        if header.tableOffset % sectorByteCount != 0 { findings.warn(refused("no multiple of 512")) }
-        guard fileByteCount >= table.upperBound else { throw refused("the table ends past the file") }
+        return fileByteCount >= table.upperBound ? nil : "the table ends past the file"
     }
 
     private mutating func noteHeader(_ header: DynamicHeader, at offset: UInt64) {
@@ -258,11 +327,7 @@ struct ImageParser {
     }
 
     private mutating func noteStrayParent(_ header: DynamicHeader, at offset: UInt64) {
-        let isClean =
-            header.parentUniqueID == .zero && header.parentTimestamp == 0
-            && isZero(header.parentUnicodeName.rawBytes)
-            && header.parentLocators.allSatisfy { $0 == ParentLocatorEntry() }
-        guard !isClean else { return }
+        guard header.hasParentFields else { return }
         findings.warn(
             FormatError(
                 .vhdStrayParent, field: "Parent Unique ID", offset: offset + 40,
@@ -282,9 +347,11 @@ struct ImageParser {
         let map = try BatmapHeader(parsing: bytes.rawBytes)
         guard map.cookie == BatmapHeader.cookie else { return nil }
         guard map.keyhashPresent == 0 else {
-            throw FormatError(
-                .vhdEncrypted, field: "Keyhash Present", offset: place.lowerBound + 29,
-                "is \(map.keyhashPresent): the data is encrypted", section: "14")
+            try stop(
+                FormatError(
+                    .vhdEncrypted, field: "Keyhash Present", offset: place.lowerBound + 29,
+                    "is \(map.keyhashPresent): the data is encrypted", section: "14"))
+            return nil
         }
         let bits = UInt64(map.mapSize) * sectorByteCount * 8
         guard map.version <= 0x0001_0002, bits >= UInt64(header.maxTableEntries),

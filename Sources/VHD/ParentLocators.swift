@@ -50,9 +50,7 @@ struct ParentLocatorParser {
     }
 
     private func noteSpace(of entry: ParentLocatorEntry, _ slot: Int, _ place: UInt64, _ findings: inout Findings) {
-        // Sectors says the specification, bytes say most writers; the values are apart.
-        let space = UInt64(entry.platformDataSpace)
-        let byteCount = space < sectorByteCount ? space * sectorByteCount : space
+        let (space, byteCount) = (entry.platformDataSpace, entry.spaceByteCount)
         guard byteCount % sectorByteCount != 0 || byteCount < UInt64(entry.platformDataLength) else { return }
         findings.warn(
             FormatError(
@@ -150,5 +148,13 @@ struct ParentLocatorParser {
 
     private static func error(_ offset: UInt64, _ field: String, _ problem: String) -> FormatError {
         FormatError(.vhdParentLocator, field: field, offset: offset, problem, section: "10.3")
+    }
+}
+
+extension ParentLocatorEntry {
+    /// Platform Data Space in bytes. Sectors says the specification, bytes say most writers; the values are apart.
+    var spaceByteCount: UInt64 {
+        let space = UInt64(platformDataSpace)
+        return space < sectorByteCount ? space * sectorByteCount : space
     }
 }

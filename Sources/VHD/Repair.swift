@@ -9,19 +9,20 @@ enum Repair {
     static func prepare(
         _ file: any BlockFile, _ image: ImageParser, accepting accepted: Set<FormatError.Code>
     ) throws(DiskError) {
+        guard image.footer.diskType != DiskTypeCode.differencing else {
+            throw DiskError(.refused, path: file.path, "a differencing VHD cannot be written yet")
+        }
         try refuseUnwritable(file, image, accepted)
         try diskErrors(file.path, "checking the blocks before writing") { try checkBlocks(file, image) }
         try diskErrors(file.path, "repairing the footer") { try repairFooters(file, image.footers) }
     }
 
-    private static func refuseUnwritable(
+    /// Refuses what may not be changed, whatever the change.
+    static func refuseUnwritable(
         _ file: any BlockFile, _ image: ImageParser, _ accepted: Set<FormatError.Code>
     ) throws(DiskError) {
         func refused(_ text: String, _ hint: String? = nil) -> DiskError {
             DiskError(.refused, path: file.path, text, hint: hint)
-        }
-        guard image.footer.diskType != DiskTypeCode.differencing else {
-            throw refused("a differencing VHD cannot be written yet")
         }
         guard image.footer.savedState == 0 else {
             throw refused(
@@ -39,8 +40,11 @@ enum Repair {
         }
     }
 
-    /// Every block must be whole: space for new ones is taken behind the last.
-    private static func checkBlocks(_ file: any BlockFile, _ image: ImageParser) throws {
+    /// Every block must be whole: space for new ones is taken behind the last. `visit` gets the blocks' offsets in
+    /// ascending order.
+    static func checkBlocks(
+        _ file: any BlockFile, _ image: ImageParser, _ visit: (UInt64) -> Void = { _ in }
+    ) throws {
         guard let layout = image.layout else { return }
         var order = BlockOrder()
         var table = BlockAllocationTable(file, layout)
@@ -51,10 +55,11 @@ enum Repair {
                     "has a block at \(hex(offset)) that goes on past the end of the blocks at "
                         + "\(hex(layout.contentsEnd))", section: "16")
             }
+            visit(offset)
         }
     }
 
-    private static func repairFooters(_ file: any BlockFile, _ footers: FooterCopies) throws(IOError) {
+    static func repairFooters(_ file: any BlockFile, _ footers: FooterCopies) throws(IOError) {
         let bytes = footers.active.bytes
         if !footers.usesTrailing {
             try file.write(bytes, at: try file.byteCount().roundedUp(to: sectorByteCount))

@@ -50,29 +50,53 @@ extension VHDLayer {
             census.addGap(geometry.virtualByteCount..<max(geometry.virtualByteCount, footers.trailing.offset))
             return census
         }
-        var cursor: UInt64 = 0
-        func claim(_ range: Range<UInt64>) {
-            if cursor < range.lowerBound { census.addGap(cursor..<range.lowerBound) }
-            cursor = max(cursor, range.upperBound)
-        }
-        var structures = layout.structures[...]
+        var space = UsedSpace(layout.structures)
         var order = BlockOrder()
         try state.withLock { (state) throws(DiskError) in
             try diskErrors(file.path, "checking the block table") {
                 guard var table = state.map?.table else { return }
                 try order.visit(&table, layout) { offset in
-                    while let next = structures.first, next.lowerBound < offset { claim(structures.removeFirst()) }
-                    claim(offset..<offset + layout.strideByteCount)
+                    space.claim(offset..<offset + layout.strideByteCount) { census.addGap($0) }
                 }
             }
         }
-        for structure in structures { claim(structure) }
-        if cursor < layout.contentsEnd { census.addGap(cursor..<layout.contentsEnd) }
+        space.finish(layout.contentsEnd) { census.addGap($0) }
         census.counts = [
             ("not_allocated", layout.blockCount - order.allocatedCount), ("allocated", order.allocatedCount),
         ]
         census.allocatedByteCount = order.allocatedCount * layout.blockByteCount
         return census
+    }
+}
+
+/// What of a file is in use, and the gaps between.
+struct UsedSpace {
+    private var structures: ArraySlice<Range<UInt64>>
+    private var cursor: UInt64 = 0
+
+    /// - Parameter structures: in order.
+    init(_ structures: [Range<UInt64>]) { self.structures = structures[...] }
+
+    /// Takes the next block in the order of the file, and the structures before it.
+    mutating func claim(_ block: Range<UInt64>, _ gap: (Range<UInt64>) throws -> Void) rethrows {
+        while let next = structures.first, next.lowerBound < block.lowerBound {
+            structures.removeFirst()
+            try take(next, gap)
+        }
+        try take(block, gap)
+    }
+
+    /// Takes what is left of the structures, up to the end of the blocks' region.
+    mutating func finish(_ end: UInt64, _ gap: (Range<UInt64>) throws -> Void) rethrows {
+        for structure in structures { try take(structure, gap) }
+        structures = []
+        if cursor < end { try gap(cursor..<end) }
+        cursor = max(cursor, end)
+    }
+
+    private mutating func take(_ range: Range<UInt64>, _ gap: (Range<UInt64>) throws -> Void) rethrows {
+        if cursor < range.lowerBound { try gap(cursor..<range.lowerBound) }
+        cursor = max(cursor, range.upperBound)
     }
 }
 

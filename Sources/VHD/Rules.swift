@@ -19,6 +19,8 @@ extension FormatError.Code {
     public static let vhdUniqueID = Self("VHD009")
     public static let vhdReserved = Self("VHD010")
     public static let vhdGeometry = Self("VHD011")
+    /// The image says that it was made in the future.
+    public static let vhdTimestamp = Self("VHD012")
     public static let vhdSavedState = Self("VHD013")
     /// The length of a fixed disk's file is not its size and a footer.
     public static let vhdFixedLength = Self("VHD014")
@@ -28,6 +30,8 @@ extension FormatError.Code {
     public static let vhdUnusualBlockSize = Self("VHD016")
     public static let vhdMaxTableEntries = Self("VHD017")
     public static let vhdTableOffset = Self("VHD018")
+    /// What fills the block table's last sector.
+    public static let vhdTablePadding = Self("VHD019")
     /// A block that lies, in whole or in part, past the end of the blocks' region. May be accepted where only a tail is
     /// missing.
     public static let vhdBlockPastEnd = Self("VHD020")
@@ -35,13 +39,25 @@ extension FormatError.Code {
     public static let vhdBlockOverMetadata = Self("VHD021")
     /// Two blocks that overlap.
     public static let vhdBlocksOverlap = Self("VHD022")
+    /// A dynamic disk with data in sectors that its bitmap calls unwritten: programs read it differently.
+    public static let vhdDataUnderClearBits = Self("VHD023")
+    /// Bits of sectors past the end of the disk.
+    public static let vhdBitsPastEnd = Self("VHD024")
+    /// Space that nothing uses.
+    public static let vhdOrphanedSpace = Self("VHD025")
     /// A dynamic disk with fields of a parent.
     public static let vhdStrayParent = Self("VHD026")
     /// A differencing disk without its parent's identity or without a place to look for it.
     public static let vhdParentIdentity = Self("VHD027")
     /// A parent locator or the parent's name is malformed.
     public static let vhdParentLocator = Self("VHD028")
-    /// The batmap is malformed and ignored.
+    /// The parent that was found is another disk than the one named.
+    public static let vhdParentMismatch = Self("VHD029")
+    /// The parent's file was changed since the child was made, or copied.
+    public static let vhdParentModified = Self("VHD030")
+    /// The parent's size is another than the child's.
+    public static let vhdParentSize = Self("VHD031")
+    /// The batmap is malformed, its checksum is wrong, or it calls blocks full that are not.
     public static let vhdBatmap = Self("VHD032")
     /// Too short to be an image.
     public static let vhdTooShort = Self("VHD040")

@@ -40,6 +40,11 @@ struct SectorBitmap: Sendable {
     mutating func set(_ sectors: Range<Int>) {
         for sector in sectors { bytes[sector / 8] |= 0x80 >> UInt8(sector % 8) }
     }
+
+    /// Clears the bits of a range.
+    mutating func clear(_ sectors: Range<Int>) {
+        for sector in sectors { bytes[sector / 8] &= ~(0x80 >> UInt8(sector % 8)) }
+    }
 }
 
 /// What the bitmaps of blocks say, a bounded number of them kept. Changed bits stay in memory until they are written.

@@ -22,6 +22,8 @@ public struct Footer: DiskStruct, Equatable {
     public static let byteCount = 512
     public static let byteOrder = ByteOrder.big
     public static let cookie = Array("conectix".utf8)
+    static let currentSizeOffset = 48
+    static let geometryOffset = 56
     static let checksumOffset = 64
     static let hiddenOffset = 85
 
@@ -85,6 +87,8 @@ public struct DynamicHeader: DiskStruct, Equatable {
     public static let byteOrder = ByteOrder.big
     public static let cookie = Array("cxsparse".utf8)
     public static let locatorCount = 8
+    static let tableOffsetOffset = 16
+    static let maxTableEntriesOffset = 28
     static let checksumOffset = 36
     static let nameOffset: UInt64 = 64
     static let locatorsOffset: UInt64 = 576
@@ -192,7 +196,7 @@ public struct BatmapHeader: DiskStruct, Equatable {
 }
 
 /// A structure's bytes with its checksum put in.
-private func sealing(_ bytes: [UInt8], checksumAt offset: Int) -> [UInt8] {
+func sealing(_ bytes: [UInt8], checksumAt offset: Int) -> [UInt8] {
     var bytes = bytes
     let checksum = complementedByteSum(bytes.rawBytes, skippingField: offset)
     var raw = bytes.mutableRawBytes

@@ -72,10 +72,9 @@ public final class VHDBuilder: ImageBuilder {
     public var runByteCount: UInt64 { type == .fixed ? .max : blockByteCount }
 
     public func setVirtualByteCount(_ byteCount: UInt64) throws(DiskError) {
-        try VHDCreator.checkSize(byteCount, type, path: file.path)
+        try VHDCreator.checkSize(byteCount, isFixed: type == .fixed, path: file.path)
         (footer.originalSize, footer.currentSize) = (byteCount, byteCount)
-        let geometry = geometryCHS(virtualByteCount: byteCount)
-        footer.geometry = geometry.byteCount == byteCount ? geometry : .maximum
+        footer.geometry = writtenGeometry(virtualByteCount: byteCount)
         isSizeKnown = true
     }
 

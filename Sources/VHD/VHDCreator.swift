@@ -38,7 +38,7 @@ public enum VHDCreator {
         blockByteCount: UInt64 = defaultBlockByteCount, uniqueID: GUID, created: DiskTimestamp,
         creator: Creator = .vhdtools
     ) throws(DiskError) {
-        try checkSize(virtualByteCount, type, path: file.path)
+        try checkSize(virtualByteCount, isFixed: type == .fixed, path: file.path)
         let builder = try VHDBuilder(
             on: file, type: type, virtualByteCount: virtualByteCount, blockByteCount: blockByteCount,
             uniqueID: uniqueID, created: created, creator: creator)
@@ -50,14 +50,16 @@ public enum VHDCreator {
         }
     }
 
-    static func checkSize(_ virtualByteCount: UInt64, _ type: NewType, path: String) throws(DiskError) {
-        func refused(_ text: String) -> DiskError { DiskError(.refused, path: path, text) }
+    /// Whether there can be a disk of that size.
+    static func checkSize(_ virtualByteCount: UInt64, isFixed: Bool, path: String) throws(DiskError) {
         guard virtualByteCount > 0, virtualByteCount % sectorByteCount == 0 else {
-            throw refused("a disk of \(virtualByteCount) bytes is no whole number of 512-byte sectors")
+            throw DiskError(
+                .refused, path: path, "a disk of \(virtualByteCount) bytes is no whole number of 512-byte sectors")
         }
-        guard virtualByteCount <= (type == .dynamic ? largestDynamicByteCount : UInt64(Int64.max) - sectorByteCount)
-        else {
-            throw refused("a disk of \(virtualByteCount) bytes is too large for this type of VHD")
+        guard virtualByteCount <= (isFixed ? UInt64(Int64.max) - sectorByteCount : largestDynamicByteCount) else {
+            throw DiskError(
+                .refused, path: path, "a disk of \(virtualByteCount) bytes is too large for this type of VHD",
+                hint: isFixed ? nil : "the most is \(largestDynamicByteCount) bytes; a VHDX can be larger")
         }
     }
 }

@@ -89,7 +89,7 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
         state = Mutex(State(map: map))
     }
 
-    private static func parse(_ file: any BlockFile, _ options: VHDReadOptions) throws(DiskError) -> ImageParser {
+    static func parse(_ file: any BlockFile, _ options: VHDReadOptions) throws(DiskError) -> ImageParser {
         do {
             return try diskErrors(file.path) { try ImageParser(file, accepting: options.accepted) }
         } catch {

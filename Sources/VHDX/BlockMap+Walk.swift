@@ -8,6 +8,8 @@ extension BlockMap {
         /// By state bits.
         var counts = [UInt64](repeating: 0, count: 8)
         var allocatedByteCount: UInt64 = 0
+        /// Where the last block ends, whole.
+        var blockEnd: UInt64 = 0
         var used: UsedSpace
     }
 
@@ -25,6 +27,7 @@ extension BlockMap {
                 if checked.state.isPresent {
                     let count = min(map.geometry.blockByteCount, map.fileByteCount - checked.fileOffset)
                     walk.allocatedByteCount += count
+                    walk.blockEnd = max(walk.blockEnd, checked.fileOffset + map.geometry.blockByteCount)
                     try map.claim(checked.fileOffset, count, entry, use, &walk.used)
                 } else if checked.fileOffset != 0, [.undefined, .unmapped].contains(checked.state) {
                     hasAnchors = true
@@ -38,8 +41,8 @@ extension BlockMap {
         return walk
     }
 
-    /// Visits the entries that are not zero.
-    private mutating func forEachEntry(
+    /// Visits the entries in use that are not zero, in order.
+    mutating func forEachEntry(
         _ file: any BlockFile, _ body: (inout BlockMap, TableGeometry.Use, TableEntry) throws -> Void
     ) throws {
         let count = geometry.entryCount
@@ -69,15 +72,28 @@ extension BlockMap {
         }
     }
 
+    /// Visits the entries behind the last one in use that are not zero, by their index.
+    mutating func forEachPaddingEntry(
+        _ file: any BlockFile, _ body: (inout BlockMap, UInt64, TableEntry) throws -> Void
+    ) throws {
+        var index = geometry.entryCount
+        let end = (table.region.upperBound - table.region.lowerBound) / TableEntry.byteCount
+        while index < end {
+            let run = try table.run(at: index, in: file)
+            if run.page != nil {
+                for place in index..<min(run.endIndex, end) where run.entry(place).rawValue != 0 {
+                    try body(&self, place, run.entry(place))
+                }
+            }
+            index = run.endIndex
+        }
+    }
+
     private mutating func claim(
         _ offset: UInt64, _ byteCount: UInt64, _ entry: TableEntry, _ use: TableGeometry.Use, _ used: inout UsedSpace
     ) throws(FormatError) {
         guard !used.claim(offset..<offset + byteCount) else { return }
-        let index =
-            switch use {
-            case .payload(let block): geometry.index(ofPayloadBlock: block)
-            case .bitmap(let chunk): geometry.index(ofBitmapBlock: chunk)
-            }
+        let index = geometry.index(of: use)
         let problem = error(
             .vhdxDuplicateBlock, "FileOffsetMB", index, "is \(offset >> 20), where another block already stands")
         guard findings.accepted.contains(problem.code) else { throw problem }
@@ -85,28 +101,50 @@ extension BlockMap {
     }
 
     private mutating func claimBitmap(_ entry: TableEntry, _ chunk: UInt64, _ used: inout UsedSpace) throws {
-        guard geometry.isDifferencing else {
-            let problem = error(
-                .vhdxUnusedSectorBitmap, "State", geometry.index(ofBitmapBlock: chunk),
-                "of sector bitmap \(chunk) is \(entry.stateBits) in an image without parent; ignored")
-            return noteOnce(.warning, problem)
-        }
+        guard geometry.isDifferencing else { return noteOnce(.warning, strayBitmap(entry, chunk)) }
         guard let offset = try bitmapOffset(entry, ofChunk: chunk) else { return }
         try claim(offset, Layout.bitmapBlockByteCount, entry, .bitmap(chunk: chunk), &used)
     }
 
-    /// Former space of blocks that are undefined or unmapped: it counts as used, and must not be anybody else's.
+    func strayBitmap(_ entry: TableEntry, _ chunk: UInt64) -> FormatError {
+        error(
+            .vhdxUnusedSectorBitmap, "State", geometry.index(ofBitmapBlock: chunk),
+            "of sector bitmap \(chunk) is \(entry.stateBits) in an image without parent; ignored")
+    }
+
     private mutating func checkAnchors(_ file: any BlockFile, _ used: inout UsedSpace) throws {
         try forEachEntry(file) { map, use, entry in
-            guard case .payload(let block) = use, let state = entry.state, [.undefined, .unmapped].contains(state),
-                entry.fileOffset != 0
-            else { return }
-            let range = checkedRange(entry.fileOffset, map.geometry.blockByteCount)
-            if let range, range.upperBound <= map.fileByteCount, used.claim(range) { return }
-            let problem = map.error(
-                .vhdxSoftAnchor, "FileOffsetMB", map.geometry.index(ofPayloadBlock: block),
-                "of block \(block) keeps space at \(entry.fileOffset) that is in use or past the file's end")
-            map.noteOnce(.error, problem)
+            if let problem = map.anchorProblem(entry, use, &used) { map.noteOnce(.error, problem) }
         }
+    }
+
+    /// Claims the former space of a block that is undefined or unmapped: it counts as used, and must not be anybody
+    /// else's. Blocks that are present have claimed theirs before.
+    func anchorProblem(
+        _ entry: TableEntry, _ use: TableGeometry.Use, _ used: inout UsedSpace
+    ) -> FormatError? {
+        guard case .payload(let block) = use, let state = entry.state, [.undefined, .unmapped].contains(state),
+            entry.fileOffset != 0
+        else { return nil }
+        let range = checkedRange(entry.fileOffset, geometry.blockByteCount)
+        if let range, range.upperBound <= fileByteCount, used.claim(range) { return nil }
+        return error(
+            .vhdxSoftAnchor, "FileOffsetMB", geometry.index(of: use),
+            "of block \(block) keeps space at \(entry.fileOffset) that is in use or past the file's end")
+    }
+
+    /// What lies behind the last entry in use, up to the region's end.
+    var padding: Range<UInt64> { table.fileOffset(ofIndex: geometry.entryCount)..<table.region.upperBound }
+
+    var paddingProblem: FormatError {
+        FormatError(
+            .vhdxTablePadding, field: "BAT", offset: padding.lowerBound,
+            "is not zero behind its last entry; ignored", section: "2.5")
+    }
+
+    func missingBlocks(_ count: UInt64) -> FormatError {
+        FormatError(
+            .vhdxFixedNotAllocated, field: "State", offset: table.region.lowerBound,
+            "is not 6 for \(count) blocks of a fixed image", section: "2.5.1.1")
     }
 }

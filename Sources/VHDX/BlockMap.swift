@@ -13,6 +13,8 @@ struct BlockMap: Sendable {
     let reserved: [Range<UInt64>]
     private var bitmaps = PageCache(capacity: 256)
     private var noted: Set<FormatError.Code> = []
+    /// Whether every entry that breaks a rule is noted, for a checker that takes the findings as they come.
+    var notesEach = false
 
     var geometry: TableGeometry { table.geometry }
 
@@ -21,6 +23,32 @@ struct BlockMap: Sendable {
         self.reserved = reserved.sorted { $0.lowerBound < $1.lowerBound }
         self.fileByteCount = fileByteCount
         self.findings = findings
+    }
+
+    /// The map of an image whose regions and metadata are known.
+    init(
+        _ metadata: Metadata, _ regions: RegionTable, log: Range<UInt64>?, fileByteCount: UInt64, _ findings: Findings
+    ) throws(FormatError) {
+        let geometry = metadata.tableGeometry
+        let table = regions.blockAllocationTable.range
+        guard geometry.entryCount * TableEntry.byteCount <= table.upperBound - table.lowerBound else {
+            throw FormatError(
+                .vhdxTableTooSmall, field: "Length", offset: Layout.regionTableOffsets[regions.copy],
+                "of the BAT region is \(table.upperBound - table.lowerBound), too short for \(geometry.entryCount) entries",
+                section: "2.5")
+        }
+        self.init(
+            regions: regions, geometry: geometry, log: log, fileByteCount: fileByteCount, findings: findings)
+    }
+
+    /// The map of a file with these regions.
+    init(
+        regions: RegionTable, geometry: TableGeometry, log: Range<UInt64>?, fileByteCount: UInt64, findings: Findings
+    ) {
+        self.init(
+            table: BlockTable(geometry, region: regions.blockAllocationTable.range),
+            reserved: regions.entries.map(\.range) + (log.map { [$0] } ?? []), fileByteCount: fileByteCount,
+            findings: findings)
     }
 
     /// A payload block's entry after all checks.
@@ -32,8 +60,14 @@ struct BlockMap: Sendable {
 
     /// Notes the first entry that breaks a rule; a table may break it a million times.
     mutating func noteOnce(_ severity: Finding.Severity, _ error: FormatError) {
-        guard noted.insert(error.code).inserted else { return }
+        guard notesEach || noted.insert(error.code).inserted else { return }
         findings.note(severity, error)
+    }
+
+    /// Gives what was noted, and forgets it.
+    mutating func takeFindings() -> [Finding] {
+        defer { findings = Findings(accepting: findings.accepted) }
+        return findings.all
     }
 
     func error(_ code: FormatError.Code, _ field: String, _ index: UInt64, _ problem: String) -> FormatError {
@@ -129,6 +163,12 @@ struct BlockMap: Sendable {
         }
     }
 
+    func noBitmap(of block: UInt64, _ chunk: UInt64) -> FormatError {
+        error(
+            .vhdxNoSectorBitmap, "State", geometry.index(ofPayloadBlock: block),
+            "of block \(block) is 7, but sector bitmap \(chunk) is not present")
+    }
+
     // MARK: Extents
 
     mutating func extents(in range: Range<UInt64>, limit: Int, file: any BlockFile) throws -> [Extent] {
@@ -186,9 +226,7 @@ struct BlockMap: Sendable {
         let chunk = geometry.chunk(ofBlock: block)
         let entry = try table.entry(geometry.index(ofBitmapBlock: chunk), in: file)
         guard let bitmap = try bitmapOffset(entry, ofChunk: chunk) else {
-            throw error(
-                .vhdxNoSectorBitmap, "State", geometry.index(ofPayloadBlock: block),
-                "of block \(block) is 7, but sector bitmap \(chunk) is not present")
+            throw noBitmap(of: block, chunk)
         }
         let bits = bitmap + geometry.bitmapOffset(ofBlock: block)
         let sectorSize = geometry.logicalSectorByteCount

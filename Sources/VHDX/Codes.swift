@@ -26,9 +26,14 @@ extension FormatError.Code {
     public static let vhdxSoftAnchor = Self("VHDX022")
     public static let vhdxNoSectorBitmap = Self("VHDX023")
     public static let vhdxUnusedSectorBitmap = Self("VHDX024")
+    public static let vhdxBitsPastEnd = Self("VHDX025")
     public static let vhdxFixedNotAllocated = Self("VHDX026")
+    public static let vhdxFixedTooShort = Self("VHDX027")
     public static let vhdxParentLocatorPresence = Self("VHDX028")
     public static let vhdxParentLinkage = Self("VHDX029")
+    public static let vhdxParentSectorSize = Self("VHDX030")
+    public static let vhdxOrphanedSpace = Self("VHDX031")
+    public static let vhdxParentDiskID = Self("VHDX032")
 
     public static let vhdxFileTooSmall = Self("VHDX040")
     public static let vhdxRegionTables = Self("VHDX041")
@@ -69,4 +74,15 @@ extension FormatError.Code {
     public static let vhdxReplayTooLarge = Self("VHDX076")
     public static let vhdxSequenceNumberExhausted = Self("VHDX077")
     public static let vhdxMetadataReserved = Self("VHDX078")
+    public static let vhdxIdleBits = Self("VHDX079")
+}
+
+extension Set<FormatError.Code> {
+    /// The rules whose breach a reader can accept; any other one stops it.
+    static let acceptableToVHDXReaders: Self = [
+        .vhdxIdentifier, .vhdxHeaders, .vhdxNoLogSequence, .vhdxFlushedFileOffset, .vhdxEntryReserved,
+        .vhdxDuplicateBlock, .vhdxRegionTables, .vhdxIncompleteFile,
+    ]
+    /// Every rule there can be: with these accepted the parsers go on wherever there is a way on, as a checker wants.
+    static let everyVHDXRule = Self((0...99).map { .init("VHDX0\($0 < 10 ? "0" : "")\($0)") })
 }

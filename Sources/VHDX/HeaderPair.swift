@@ -75,15 +75,26 @@ struct HeaderPair: Sendable {
         }
     }
 
+    /// What is said about a log that the current header says was not closed.
+    func dirtyLog(_ what: String) -> FormatError {
+        FormatError(
+            .vhdxDirtyLog, field: "LogGuid", offset: Layout.headerOffsets[slot] + 48,
+            "says that the file was not closed: its log \(what)", section: "3.1.1")
+    }
+
+    var exhausted: FormatError {
+        FormatError(
+            .vhdxSequenceNumberExhausted, field: "SequenceNumber", offset: Layout.headerOffsets[slot] + 8,
+            "cannot grow any further", section: "2.2.2")
+    }
+
     /// Writes the changed header to the slot that is not current, flushes, and does so again: both slots are then up
     /// to date. A cut at any moment leaves at least one valid header, either the old or the new one.
     mutating func update(on file: any BlockFile, _ change: (inout Header) -> Void) throws {
         var next = current
         change(&next)
-        guard next.sequenceNumber < .max - 2 else {
-            throw FormatError(
-                .vhdxSequenceNumberExhausted, field: "SequenceNumber", offset: Layout.headerOffsets[slot] + 8,
-                "cannot grow any further", section: "2.2.2")
+        guard next.canGrow else {
+            throw exhausted
         }
         for _ in 0..<2 {
             next.sequenceNumber += 1
@@ -95,6 +106,9 @@ struct HeaderPair: Sendable {
 }
 
 extension Header {
+    /// Whether there are sequence numbers left for one more update of both headers.
+    var canGrow: Bool { sequenceNumber < .max - 2 }
+
     /// The bytes with their checksum.
     func sealed() -> [UInt8] {
         var copy = self
@@ -103,32 +117,40 @@ extension Header {
         return copy.serialized()
     }
 
-    /// The rules for the fields that place the log. [MS-VHDX] 2.2.2
-    func check(at offset: UInt64, fileByteCount: UInt64) throws(FormatError) {
-        func fail(_ code: FormatError.Code, _ field: String, _ at: UInt64, _ problem: String) -> FormatError {
-            FormatError(code, field: field, offset: offset + at, problem, section: "2.2.2")
+    /// Checks the fields that place the log. [MS-VHDX] 2.2.2
+    /// - Returns: where the log stands; nil when there is none, or no place where one can be.
+    func checkedLogRange(
+        at offset: UInt64, fileByteCount: UInt64, _ findings: inout Findings
+    ) throws(FormatError) -> Range<UInt64>? {
+        func refuse(_ code: FormatError.Code, _ field: String, _ at: UInt64, _ problem: String) throws(FormatError) {
+            try findings.refuse(FormatError(code, field: field, offset: offset + at, problem, section: "2.2.2"))
         }
-        guard version == 1 else { throw fail(.vhdxVersion, "Version", 66, "is \(version), expected 1") }
-        guard logGUID == .zero || logVersion == 0 else {
-            throw fail(.vhdxLogVersion, "LogVersion", 64, "is \(logVersion) with a log to replay, expected 0")
+        if version != 1 { try refuse(.vhdxVersion, "Version", 66, "is \(version), expected 1") }
+        if logGUID != .zero, logVersion != 0 {
+            try refuse(.vhdxLogVersion, "LogVersion", 64, "is \(logVersion) with a log to replay, expected 0")
         }
-        guard logGUID == .zero || logLength > 0 else {
-            throw fail(.vhdxLogLength, "LogLength", 68, "is 0 with a log to replay")
+        guard logLength > 0 else {
+            if logGUID != .zero { try refuse(.vhdxLogLength, "LogLength", 68, "is 0 with a log to replay") }
+            return nil
         }
         guard UInt64(logLength) <= Layout.maximumLogByteCount else {
-            throw fail(.vhdxLogLength, "LogLength", 68, "is \(logLength), more than 1 GiB")
+            try refuse(.vhdxLogLength, "LogLength", 68, "is \(logLength), more than 1 GiB")
+            return nil
         }
         guard UInt64(logLength) % Layout.mebibyte == 0 else {
-            throw fail(.vhdxAlignment, "LogLength", 68, "is \(logLength), no multiple of 1 MiB")
+            try refuse(.vhdxAlignment, "LogLength", 68, "is \(logLength), no multiple of 1 MiB")
+            return nil
         }
-        guard logLength > 0 else { return }
         guard logOffset % Layout.mebibyte == 0, logOffset >= Layout.headerSectionByteCount else {
-            throw fail(.vhdxAlignment, "LogOffset", 72, "is \(logOffset), expected a multiple of 1 MiB from 1 MiB on")
+            try refuse(.vhdxAlignment, "LogOffset", 72, "is \(logOffset), expected a multiple of 1 MiB from 1 MiB on")
+            return nil
         }
         guard let range = checkedRange(logOffset, UInt64(logLength)), range.upperBound <= fileByteCount else {
-            throw fail(
+            try refuse(
                 .vhdxStructurePastEnd, "LogOffset", 72,
                 "and LogLength place the log at \(logOffset) + \(logLength), past the file's end at \(fileByteCount)")
+            return nil
         }
+        return range
     }
 }

@@ -16,10 +16,14 @@ extension LogRing {
         guard header.logGUID != .zero else { return nil }
         let ring = try LogRing(scanning: file, header: header)
         guard let head = ring.active?.last else {
+            let holdsEntry = try ring.holdsEntry()
             try findings.refuse(
                 FormatError(
                     .vhdxNoLogSequence, field: "LogGuid", offset: Layout.headerOffsets[headers.slot] + 48,
-                    "is \(header.logGUID), and the log has no valid sequence for it: changes of the metadata are lost",
+                    "is \(header.logGUID), "
+                        + (holdsEntry
+                            ? "and the log has no valid sequence for it: changes of the metadata are lost"
+                            : "but the log holds no entry of it: nothing was logged, giving the log up loses nothing"),
                     section: "3.1.1"))
             return nil
         }
@@ -46,6 +50,18 @@ extension LogRing {
                 "changes \(pages) pages and \(zeros) ranges, too many to replay in memory; replay it into a copy",
                 section: "3.1.1")
         }
+    }
+
+    /// Replays into the file of the log itself, the caller having made sure that it may be written.
+    ///
+    /// 1. Both headers get a new FileWriteGuid, each flushed. 2. The entries are applied, and flushed. 3. Both
+    /// headers get a zero LogGuid. A cut before 3 leaves the same log over targets that replay changes in the same
+    /// way; DataWriteGuid stays, because what the disk shows does not change.
+    func replayIntoFile(_ headers: inout HeaderPair) throws {
+        try headers.update(on: file) { $0.fileWriteGUID = .random() }
+        try replay(into: file)
+        try file.sync()
+        try headers.update(on: file) { $0.logGUID = .zero }
     }
 
     /// Applies the entries to `target`, and brings it to the length the log names.

@@ -72,6 +72,19 @@ struct LogRing: Sendable {
         return best
     }
 
+    /// Whether a page begins as an entry of this log, be the entry valid or not.
+    func holdsEntry() throws(IOError) -> Bool {
+        for page in 0..<pageCount {
+            let start = try bytes(ofPage: 0, from: page)
+            if start.rawBytes.integer(at: 0, as: UInt32.self, .little) == LogEntryHeader.expectedSignature,
+                GUID(start.rawBytes, at: 32, .little) == guid
+            {
+                return true
+            }
+        }
+        return false
+    }
+
     /// A page of an entry, by its number inside the entry; the ring goes round.
     func bytes(ofPage index: UInt32, from start: UInt32) throws(IOError) -> [UInt8] {
         let page = (UInt64(start) + UInt64(index)) % UInt64(pageCount)

@@ -17,32 +17,16 @@ struct OpenedImage {
 
     /// - Parameter replaysIntoFile: whether a pending log is replayed into the file, which is then written.
     init(_ original: any BlockFile, _ options: VHDXReadOptions, replaysIntoFile: Bool) throws {
-        var findings = Findings(accepting: options.accepted)
+        var findings = Findings(accepting: options.accepted.intersection(.acceptableToVHDXReaders))
         try Self.checkIdentifier(original, &findings)
         replayed = try Replayed(original, intoFile: replaysIntoFile, &findings)
-        let (file, headers) = (replayed.file, replayed.headers)
-        let logRange = headers.current.logLength > 0 ? headers.current.logRange : nil
+        let (file, logRange) = (replayed.file, replayed.logRange)
         regions = try RegionTable(reading: file, log: logRange, &findings)
         metadata = try Metadata(reading: file, region: regions.metadata.range, &findings)
-        let geometry = TableGeometry(
-            virtualByteCount: metadata.virtualDiskSize,
-            blockByteCount: UInt64(metadata.fileParameters.blockSize),
-            logicalSectorByteCount: UInt64(metadata.logicalSectorSize),
-            isDifferencing: metadata.fileParameters.hasParent)
-        let table = regions.blockAllocationTable.range
-        guard geometry.entryCount * TableEntry.byteCount <= table.upperBound - table.lowerBound else {
-            throw FormatError(
-                .vhdxTableTooSmall, field: "Length", offset: Layout.regionTableOffsets[regions.copy],
-                "of the BAT region is \(table.upperBound - table.lowerBound), too short for \(geometry.entryCount) entries",
-                section: "2.5")
-        }
-        map = BlockMap(
-            table: BlockTable(geometry, region: table),
-            reserved: regions.entries.map(\.range) + (logRange.map { [$0] } ?? []),
-            fileByteCount: try file.byteCount(), findings: findings)
+        map = try BlockMap(metadata, regions, log: logRange, fileByteCount: try file.byteCount(), findings)
     }
 
-    private static func checkIdentifier(_ file: any BlockFile, _ findings: inout Findings) throws {
+    static func checkIdentifier(_ file: any BlockFile, _ findings: inout Findings) throws {
         let byteCount = try file.byteCount()
         guard byteCount >= Layout.headerSectionByteCount else {
             throw FormatError(
@@ -61,13 +45,15 @@ struct OpenedImage {
 private struct Replayed {
     var file: any BlockFile
     var headers: HeaderPair
+    let logRange: Range<UInt64>?
     var log = MetadataLogReport(state: .clean)
     var isOverlay = false
 
     init(_ original: any BlockFile, intoFile: Bool, _ findings: inout Findings) throws {
         file = original
         headers = try HeaderPair(reading: original, &findings)
-        try headers.current.check(at: Layout.headerOffsets[headers.slot], fileByteCount: try original.byteCount())
+        logRange = try headers.current.checkedLogRange(
+            at: Layout.headerOffsets[headers.slot], fileByteCount: try original.byteCount(), &findings)
         guard headers.current.logGUID != .zero else { return }
         log = MetadataLogReport(state: .invalid, guid: headers.current.logGUID)
         guard let ring = try LogRing.pending(in: original, headers, &findings), let entries = ring.active else {
@@ -76,31 +62,15 @@ private struct Replayed {
         log.state = .dirty
         (log.entryCount, log.sequenceNumber) = (entries.count, entries.last?.sequenceNumber)
         if intoFile {
-            try replayIntoFile(ring, findings)
-            findings.note(.information, dirty("was replayed into the file"))
+            try Writer.checkWritable(headers, findings, path: file.path)
+            try ring.replayIntoFile(&headers)
+            findings.note(.information, headers.dirtyLog("was replayed into the file"))
             return
         }
-        findings.warn(dirty("is pending, and was replayed in memory"))
+        findings.warn(headers.dirtyLog("is pending, and was replayed in memory"))
         try ring.checkBoundsInMemory()
         let overlay = try OverlayFile(over: original)
         try ring.replay(into: overlay)
         (file, isOverlay) = (overlay, true)
-    }
-
-    private func dirty(_ what: String) -> FormatError {
-        FormatError(
-            .vhdxDirtyLog, field: "LogGuid", offset: Layout.headerOffsets[headers.slot] + 48,
-            "says that the file was not closed: its log \(what)", section: "3.1.1")
-    }
-
-    /// 1. Both headers get a new FileWriteGuid, each flushed. 2. The entries are applied, and flushed. 3. Both
-    /// headers get a zero LogGuid. A cut before 3 leaves the same log over targets that replay changes in the same
-    /// way; DataWriteGuid stays, because what the disk shows does not change.
-    private mutating func replayIntoFile(_ ring: LogRing, _ findings: Findings) throws {
-        try Writer.checkWritable(headers, findings, path: file.path)
-        try headers.update(on: file) { $0.fileWriteGUID = .random() }
-        try ring.replay(into: file)
-        try file.sync()
-        try headers.update(on: file) { $0.logGUID = .zero }
     }
 }

@@ -3,7 +3,11 @@ import ByteCodec
 
 /// The regions of a file. [MS-VHDX] 2.2.3
 struct RegionTable: Sendable {
+    /// Those that have a place in the file.
     private(set) var entries: [RegionTableEntry] = []
+    /// Where each of these entries stands in the file.
+    private(set) var entryOffsets: [UInt64] = []
+    /// Of length 0 when an accepted error left it without a place, as is the next one.
     private(set) var blockAllocationTable = RegionTableEntry()
     private(set) var metadata = RegionTableEntry()
     /// Index in `Layout.regionTableOffsets` of the copy in use.
@@ -54,47 +58,64 @@ struct RegionTable: Sendable {
         }
         let fileByteCount = try file.byteCount()
         try parse(copies[chosen], fileByteCount: fileByteCount, &findings)
-        try checkOverlaps(log: log)
+        try checkOverlaps(log: log, &findings)
     }
 
     private mutating func parse(_ bytes: [UInt8], fileByteCount: UInt64, _ findings: inout Findings) throws {
         let start = Layout.regionTableOffsets[copy]
         let header = try RegionTableHeader(parsing: bytes.rawBytes)
-        guard header.entryCount <= Layout.maximumEntryCount else {
-            throw FormatError(
-                .vhdxRegionCount, field: "EntryCount", offset: start + 8,
-                "is \(header.entryCount), more than \(Layout.maximumEntryCount)", section: "2.2.3.1")
+        let isCounted = header.entryCount <= Layout.maximumEntryCount
+        if !isCounted {
+            try findings.refuse(
+                FormatError(
+                    .vhdxRegionCount, field: "EntryCount", offset: start + 8,
+                    "is \(header.entryCount), more than \(Layout.maximumEntryCount)", section: "2.2.3.1"))
         }
         var seen: Set<GUID> = []
-        for index in 0..<Int(header.entryCount) {
+        for index in 0..<min(Int(header.entryCount), Layout.maximumEntryCount) {
             let at = RegionTableHeader.byteCount + RegionTableEntry.byteCount * index
             let entry = try RegionTableEntry(
                 parsing: bytes.rawBytes.extracting(at..<at + RegionTableEntry.byteCount))
+            // Where the count is wrong, the entries end before the first empty one.
+            if !isCounted, entry.guid == .zero { break }
             let offset = start + UInt64(at)
             guard seen.insert(entry.guid).inserted else {
-                throw FormatError(
-                    .vhdxDuplicateRegion, field: "Guid", offset: offset, "\(entry.guid) occurs twice",
-                    section: "2.2.3.2")
-            }
-            try entry.check(at: offset, fileByteCount: fileByteCount)
-            switch entry.guid {
-            case KnownGUID.blockAllocationTable: blockAllocationTable = entry
-            case KnownGUID.metadata: metadata = entry
-            default: try Self.checkUnknown(entry, at: offset, &findings)
-            }
-            if !entry.isRequired, [KnownGUID.blockAllocationTable, KnownGUID.metadata].contains(entry.guid) {
-                findings.note(
-                    .information,
+                try findings.refuse(
                     FormatError(
-                        .vhdxRegionNotRequired, field: "Required", offset: offset + 28,
-                        "is 0 for the region \(entry.guid), expected 1", section: "2.2.3.2"))
+                        .vhdxDuplicateRegion, field: "Guid", offset: offset, "\(entry.guid) occurs twice",
+                        section: "2.2.3.2"))
+                continue
             }
-            entries.append(entry)
+            try add(entry, at: offset, fileByteCount: fileByteCount, &findings)
         }
-        for (entry, name) in [(blockAllocationTable, "BAT"), (metadata, "metadata")] where entry.length == 0 {
-            throw FormatError(
-                .vhdxRegionMissing, field: "Guid", offset: start, "of the \(name) region is not in the table",
-                section: "2.2.3.2")
+        for (id, name) in [(KnownGUID.blockAllocationTable, "BAT"), (KnownGUID.metadata, "metadata")]
+        where !seen.contains(id) {
+            try findings.refuse(
+                FormatError(
+                    .vhdxRegionMissing, field: "Guid", offset: start, "of the \(name) region is not in the table",
+                    section: "2.2.3.2"))
+        }
+    }
+
+    private mutating func add(
+        _ entry: RegionTableEntry, at offset: UInt64, fileByteCount: UInt64, _ findings: inout Findings
+    ) throws(FormatError) {
+        let hasPlace = try entry.hasPlace(at: offset, fileByteCount: fileByteCount, &findings)
+        switch entry.guid {
+        case KnownGUID.blockAllocationTable: if hasPlace { blockAllocationTable = entry }
+        case KnownGUID.metadata: if hasPlace { metadata = entry }
+        default: try Self.checkUnknown(entry, at: offset, &findings)
+        }
+        if !entry.isRequired, KnownGUID.requiredRegions.contains(entry.guid) {
+            findings.note(
+                .information,
+                FormatError(
+                    .vhdxRegionNotRequired, field: "Required", offset: offset + 28,
+                    "is 0 for the region \(entry.guid), expected 1", section: "2.2.3.2"))
+        }
+        if hasPlace {
+            entries.append(entry)
+            entryOffsets.append(offset)
         }
     }
 
@@ -102,9 +123,10 @@ struct RegionTable: Sendable {
         _ entry: RegionTableEntry, at offset: UInt64, _ findings: inout Findings
     ) throws(FormatError) {
         guard !entry.isRequired else {
-            throw FormatError(
-                .vhdxUnknownRequiredRegion, field: "Guid", offset: offset,
-                "\(entry.guid) is unknown and marked as required", section: "2.2.3.2")
+            return try findings.refuse(
+                FormatError(
+                    .vhdxUnknownRequiredRegion, field: "Guid", offset: offset,
+                    "\(entry.guid) is unknown and marked as required", section: "2.2.3.2"))
         }
         findings.note(
             .information,
@@ -113,39 +135,47 @@ struct RegionTable: Sendable {
                 "\(entry.guid) is an unknown optional region, kept as it is", section: "2.2.3.2"))
     }
 
-    private func checkOverlaps(log: Range<UInt64>?) throws(FormatError) {
+    private func checkOverlaps(log: Range<UInt64>?, _ findings: inout Findings) throws(FormatError) {
         var ranges = entries.map { (range: $0.range, name: "region \($0.guid)") }
         if let log { ranges.append((log, "log")) }
         ranges.sort { $0.range.lowerBound < $1.range.lowerBound }
         for (a, b) in zip(ranges, ranges.dropFirst()) where a.range.upperBound > b.range.lowerBound {
-            throw FormatError(
-                .vhdxOverlap, field: "FileOffset", offset: Layout.regionTableOffsets[copy],
-                "of \(b.name) is \(b.range.lowerBound), inside \(a.name), which ends at \(a.range.upperBound)",
-                section: "2.2.3.2")
+            try findings.refuse(
+                FormatError(
+                    .vhdxOverlap, field: "FileOffset", offset: Layout.regionTableOffsets[copy],
+                    "of \(b.name) is \(b.range.lowerBound), inside \(a.name), which ends at \(a.range.upperBound)",
+                    section: "2.2.3.2"))
         }
     }
 }
 
 extension RegionTableEntry {
-    fileprivate func check(at offset: UInt64, fileByteCount: UInt64) throws(FormatError) {
+    /// Whether the region stands where one can; with an accepted error only its end may lie past the file's.
+    fileprivate func hasPlace(
+        at offset: UInt64, fileByteCount: UInt64, _ findings: inout Findings
+    ) throws(FormatError) -> Bool {
+        func refuse(_ code: FormatError.Code, _ field: String, _ at: UInt64, _ problem: String) throws(FormatError) {
+            try findings.refuse(FormatError(code, field: field, offset: offset + at, problem, section: "2.2.3.2"))
+        }
         guard length > 0 else {
-            throw FormatError(.vhdxRegionLength, field: "Length", offset: offset + 24, "is 0", section: "2.2.3.2")
+            try refuse(.vhdxRegionLength, "Length", 24, "is 0")
+            return false
         }
         guard fileOffset % Layout.mebibyte == 0, fileOffset >= Layout.headerSectionByteCount else {
-            throw FormatError(
-                .vhdxAlignment, field: "FileOffset", offset: offset + 16,
-                "is \(fileOffset), expected a multiple of 1 MiB from 1 MiB on", section: "2.2.3.2")
+            try refuse(
+                .vhdxAlignment, "FileOffset", 16, "is \(fileOffset), expected a multiple of 1 MiB from 1 MiB on")
+            return false
         }
         guard UInt64(length) % Layout.mebibyte == 0 else {
-            throw FormatError(
-                .vhdxAlignment, field: "Length", offset: offset + 24, "is \(length), no multiple of 1 MiB",
-                section: "2.2.3.2")
+            try refuse(.vhdxAlignment, "Length", 24, "is \(length), no multiple of 1 MiB")
+            return false
         }
         guard let range = checkedRange(fileOffset, UInt64(length)), range.upperBound <= fileByteCount else {
-            throw FormatError(
-                .vhdxStructurePastEnd, field: "FileOffset", offset: offset + 16,
-                "and Length place region \(guid) at \(fileOffset) + \(length), past the file's end at \(fileByteCount)",
-                section: "2.2.3.2")
+            try refuse(
+                .vhdxStructurePastEnd, "FileOffset", 16,
+                "and Length place region \(guid) at \(fileOffset) + \(length), past the file's end at \(fileByteCount)")
+            return fileOffset < min(fileByteCount, Layout.maximumFileByteCount)
         }
+        return true
     }
 }

@@ -39,6 +39,8 @@ public enum Layout {
 public enum KnownGUID {
     public static let blockAllocationTable = GUID(0x2DC2_7766, 0xF623, 0x4200, 0x9D64_115E_9BFD_4A08)
     public static let metadata = GUID(0x8B7C_A206, 0x4790, 0x4B9A, 0xB8FE_575F_050F_886E)
+    /// The regions without which there is no disk.
+    static let requiredRegions = [blockAllocationTable, metadata]
     public static let fileParameters = GUID(0xCAA1_6737, 0xFA36, 0x4D43, 0xB3B6_33F0_AA44_E76B)
     public static let virtualDiskSize = GUID(0x2FA5_4224, 0xCD1B, 0x4876, 0xB211_5DBE_D83B_F4B8)
     public static let virtualDiskID = GUID(0xBECA_12AB, 0xB2E6, 0x4523, 0x93EF_C309_E000_C746)

@@ -47,6 +47,12 @@ struct TableGeometry: Sendable, Equatable {
 
     /// What an entry is for; nil behind the entries in use.
     enum Use: Equatable { case payload(UInt64), bitmap(chunk: UInt64) }
+    func index(of use: Use) -> UInt64 {
+        switch use {
+        case .payload(let block): index(ofPayloadBlock: block)
+        case .bitmap(let chunk): index(ofBitmapBlock: chunk)
+        }
+    }
     func use(ofIndex index: UInt64) -> Use? {
         let (chunk, place) = index.quotientAndRemainder(dividingBy: chunkRatio + 1)
         if place == chunkRatio { return chunk < bitmapBlockCount ? .bitmap(chunk: chunk) : nil }

@@ -3,7 +3,7 @@ import ByteCodec
 /// A map of the file with one bit for each MiB: which of them something claims. At most 24 MiB large.
 struct UsedSpace {
     private var words: [UInt64]
-    private let byteCount: UInt64
+    let byteCount: UInt64
 
     init(fileByteCount: UInt64) {
         byteCount = min(fileByteCount, Layout.maximumFileByteCount)
@@ -27,6 +27,49 @@ struct UsedSpace {
             bit += count
         }
         return wasFree
+    }
+
+    /// Gives claimed MiB back.
+    mutating func release(_ range: Range<UInt64>) {
+        let inside = range.clamped(to: 0..<byteCount)
+        for bit in inside.lowerBound / Layout.mebibyte..<inside.upperBound.dividedRoundingUp(by: Layout.mebibyte) {
+            words[Int(bit / 64)] &= ~(1 << (bit % 64))
+        }
+    }
+
+    /// Whether the MiB at an offset is claimed.
+    func holds(_ offset: UInt64) -> Bool {
+        offset < byteCount && words[Int(offset / Layout.mebibyte / 64)] >> (offset / Layout.mebibyte % 64) & 1 == 1
+    }
+
+    /// The end of the last claimed MiB that ends at or below a limit, which is whole MiB; 0 when there is none.
+    func end(below limit: UInt64) -> UInt64 {
+        var bit = min(limit, byteCount.roundedUp(to: Layout.mebibyte)) / Layout.mebibyte
+        while bit > 0 {
+            let place = (bit - 1) % 64
+            let word = words[Int((bit - 1) / 64)] << (63 - place)
+            if word != 0 { return (bit - UInt64(word.leadingZeroBitCount)) * Layout.mebibyte }
+            bit -= place + 1
+        }
+        return 0
+    }
+
+    /// Where the first run of so many free MiB starts, from an offset on; nil when none ends at or below the limit.
+    func firstGap(of count: UInt64, from offset: UInt64, below limit: UInt64) -> UInt64? {
+        var start = offset / Layout.mebibyte
+        var bit = start
+        let end = limit / Layout.mebibyte
+        while start + count <= end {
+            if bit - start >= count { return start * Layout.mebibyte }
+            let word = bit / 64 < words.count ? words[Int(bit / 64)] >> (bit % 64) : 0
+            if word & 1 == 1 {
+                bit += UInt64((~word).trailingZeroBitCount)
+                start = bit
+            } else {
+                bit += min(64 - bit % 64, UInt64(word.trailingZeroBitCount))
+            }
+        }
+        return nil
     }
 
     /// Visits the ranges nobody claimed, in order.

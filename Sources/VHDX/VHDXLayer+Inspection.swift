@@ -131,20 +131,7 @@ extension VHDXLayer {
 
     private func noteWholeTable(_ walk: BlockMap.Walk, _ map: inout BlockMap) throws {
         let missing = map.geometry.payloadBlockCount - walk.counts[6]
-        if type == .fixed, missing > 0 {
-            map.noteOnce(
-                .warning,
-                FormatError(
-                    .vhdxFixedNotAllocated, field: "State", offset: map.table.region.lowerBound,
-                    "is not 6 for \(missing) blocks of a fixed image", section: "2.5.1.1"))
-        }
-        let end = map.table.fileOffset(ofIndex: map.geometry.entryCount)
-        if try !file.isZero(end..<map.table.region.upperBound) {
-            map.noteOnce(
-                .information,
-                FormatError(
-                    .vhdxTablePadding, field: "BAT", offset: end, "is not zero behind its last entry; ignored",
-                    section: "2.5"))
-        }
+        if type == .fixed, missing > 0 { map.noteOnce(.warning, map.missingBlocks(missing)) }
+        if try !file.isZero(map.padding) { map.noteOnce(.information, map.paddingProblem) }
     }
 }

@@ -6,7 +6,7 @@ import DiskModel
 /// flushed.
 ///
 /// A session starts with the first change:
-///  1. The file is brought to whole MiB, and flushed. *Cut: as before; at most the file is longer.*
+///  1. The file is brought to whole MiB and whole blocks, and flushed. *Cut: as before; at most the file is longer.*
 ///  2. An empty log entry under a fresh GUID is written, and flushed. *Cut: as before, no header names that GUID.*
 ///  3. Header by header, each flushed: LogGuid is that GUID, FileWriteGuid and DataWriteGuid are new. *Cut: either
 ///     header is valid; the newer one finds the entry of 2, whose replay changes nothing.*
@@ -33,12 +33,20 @@ struct Writer: Sendable {
     private var hasFailed = false
     private var isClosed = false
     private let path: String
-    private let regions: RegionTable
+    /// Nil for repairs, which say for themselves what they change.
+    private let regions: RegionTable?
+    /// Where the last block ends, which may be behind the end of a file that some writers cut off there.
+    private let blockEnd: UInt64
 
-    init(_ opened: OpenedImage, path: String) throws(DiskError) {
-        try diskErrors(path) {
+    /// For repairs: of an image with errors too, whose caller knows that a change leaves it no worse. Step 1 leaves the
+    /// file's length alone, since zeros behind a block that was cut off would pass for its bytes.
+    init(mending path: String) { (self.path, regions, blockEnd) = (path, nil, 0) }
+
+    /// - Parameter acceptsParent: whether the image may be a differencing one, for those who only move blocks.
+    init(_ opened: OpenedImage, path: String, acceptsParent: Bool = false) throws(DiskError) {
+        blockEnd = try diskErrors(path) {
             try Self.checkWritable(opened.headers, opened.map.findings, path: path)
-            guard !opened.metadata.fileParameters.hasParent else {
+            guard acceptsParent || !opened.metadata.fileParameters.hasParent else {
                 throw DiskError(.refused, path: path, "writing into differencing VHDX images is not supported yet")
             }
             guard opened.headers.current.logLength > 0 else {
@@ -46,7 +54,7 @@ struct Writer: Sendable {
             }
             // Blocks that share space would be changed together.
             var map = opened.map
-            _ = try map.walk(file: opened.file, reportsAnchors: false)
+            return try map.walk(file: opened.file, reportsAnchors: false).blockEnd
         }
         self.path = path
         regions = opened.regions
@@ -85,25 +93,28 @@ struct Writer: Sendable {
     // MARK: Session
 
     /// Steps 1 to 4, before the first change only.
-    mutating func begin(_ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile) throws {
+    /// - Parameter changesData: whether a reader of the disk will see other bytes.
+    mutating func begin(
+        _ headers: inout HeaderPair, _ map: inout BlockMap, _ file: any BlockFile, changesData: Bool = true
+    ) throws {
         try checkUsable()
         guard log == nil else { return }
         try decisive { writer in
-            let rounded = map.fileByteCount.roundedUp(to: Layout.mebibyte)
-            if rounded > map.fileByteCount {
+            let rounded = max(map.fileByteCount, writer.blockEnd).roundedUp(to: Layout.mebibyte)
+            if rounded > map.fileByteCount, writer.regions != nil {
                 try file.resize(to: rounded)
                 map.fileByteCount = rounded
             }
             try file.sync()
             let guid = GUID.random()
             var log = LogWriter(range: headers.current.logRange, guid: guid)
-            try log.append([], fileByteCount: map.fileByteCount, to: file)
+            try log.append([], fileByteCount: map.fileByteCount.roundedDown(to: Layout.mebibyte), to: file)
             try file.sync()
             try headers.update(on: file) {
                 $0.logGUID = guid
                 $0.logVersion = 0
                 $0.fileWriteGUID = .random()
-                $0.dataWriteGUID = .random()
+                if changesData { $0.dataWriteGUID = .random() }
             }
             writer.log = log
             try writer.repairRegionTable(map.fileByteCount, file)
@@ -111,7 +122,7 @@ struct Writer: Sendable {
     }
 
     private mutating func repairRegionTable(_ fileByteCount: UInt64, _ file: any BlockFile) throws {
-        guard regions.otherCopyDiffers else { return }
+        guard let regions, regions.otherCopyDiffers else { return }
         let good = try RegionTable.bytes(ofCopy: regions.copy, in: file)
         let target = Layout.regionTableOffsets[1 - regions.copy]
         let pages = stride(from: 0, to: good.count, by: Int(Layout.pageByteCount)).map { at in
@@ -122,12 +133,32 @@ struct Writer: Sendable {
     }
 
     /// Steps 8 and 9 for at most `LogWriter.pagesPerEntry` pages.
-    private mutating func commit(
+    mutating func commit(
         _ pages: [(offset: UInt64, bytes: [UInt8])], _ fileByteCount: UInt64, _ file: any BlockFile
     ) throws {
-        try log?.append(pages, fileByteCount: fileByteCount, to: file)
+        try log?.append(pages, fileByteCount: fileByteCount.roundedDown(to: Layout.mebibyte), to: file)
         try file.sync()
         for page in pages { try file.write(page.bytes, at: page.offset) }
+    }
+
+    // MARK: Structures
+
+    /// Steps 7 to 9 for pages that are not the table's, all of them in one entry: each takes effect, or none.
+    /// - Parameter pages: at most `LogWriter.pagesPerEntry`; none for an entry that only tells the file's length.
+    mutating func replace(
+        _ pages: [(offset: UInt64, bytes: [UInt8])], _ fileByteCount: UInt64, _ file: any BlockFile
+    ) throws {
+        try checkUsable()
+        try decisive { writer in
+            try file.sync()
+            try writer.commit(pages, fileByteCount, file)
+        }
+    }
+
+    /// A flush of what the caller wrote into free space, after whose failure nothing may be changed any more.
+    mutating func sync(_ file: any BlockFile) throws {
+        try checkUsable()
+        try decisive { _ in try file.sync() }
     }
 
     // MARK: Blocks

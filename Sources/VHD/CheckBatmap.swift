@@ -1,0 +1,102 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// Rule 32: XenServer's map of full blocks.
+extension ImageCheck {
+    mutating func checkBatmap() throws {
+        guard let (header, offset) = image.batmap else { return }
+        let sum = try Batmap.checksum(file, header, image.footer.currentSize)
+        if sum != header.checksum {
+            report.add(
+                .warning,
+                FormatError(
+                    .vhdBatmap, field: "Checksum", offset: offset + 24,
+                    "of the batmap is \(hex(header.checksum)), its bytes give \(hex(sum))", section: "14"),
+                repairs: Batmap.canClear(image) ? [.batmap] : [])
+        }
+        if options.isDeep { try checkUnallocatedBits() }
+    }
+
+    /// Whether the map calls a block full that is not: XenServer would take the data of all its sectors from here.
+    mutating func checkBatmapBit(_ place: BlockOrder.Place, _ bitmap: SectorBitmap, _ layout: SparseLayout) throws {
+        guard let (header, _) = image.batmap, try Batmap.isSet(place.block, file, header) else { return }
+        guard !bitmap.isFull(layout.visibleSectorCount(ofBlock: place.block)) else { return }
+        report.add(
+            .error,
+            FormatError(
+                .vhdBatmap, field: "batmap", offset: place.offset,
+                "calls block \(place.block) full, and its bitmap has clear bits", section: "14"),
+            repairs: Batmap.canClear(image) ? [.batmap] : [])
+    }
+
+    private mutating func checkUnallocatedBits() throws {
+        guard let (header, _) = image.batmap, let layout = image.layout else { return }
+        var table = BlockAllocationTable(file, layout)
+        let pageByteCount: UInt64 = 4096
+        for start in stride(from: 0, to: layout.blockCount.dividedRoundingUp(by: 8), by: UInt64.Stride(pageByteCount)) {
+            let count = min(pageByteCount, layout.blockCount.dividedRoundingUp(by: 8) - start)
+            let bytes = try file.bytes(at: header.mapOffset + start, count: Int(count))
+            for (index, byte) in bytes.enumerated() where byte != 0 {
+                for bit in 0..<8 where byte & 0x80 >> UInt8(bit) != 0 {
+                    let block = (start + UInt64(index)) * 8 + UInt64(bit)
+                    guard block < layout.blockCount, try table.entry(block) == unallocatedEntry else { continue }
+                    report.add(
+                        .warning,
+                        FormatError(
+                            .vhdBatmap, field: "batmap", offset: layout.tableOffset + 4 * block,
+                            "calls block \(block) full, and it is not allocated", section: "14"),
+                        repairs: Batmap.canClear(image) ? [.batmap] : [])
+                }
+            }
+        }
+    }
+}
+
+/// What is reckoned from a batmap that the opener found well-formed.
+enum Batmap {
+    /// The complement of the sum of the map's bytes, which the first version took as signed ones.
+    static func checksum(
+        _ file: any BlockFile, _ header: BatmapHeader, _ virtualByteCount: UInt64
+    ) throws(IOError) -> UInt32 {
+        let sectors = min(UInt64(header.mapSize), max(1, (virtualByteCount >> 24).dividedRoundingUp(by: 512)))
+        var sum: UInt32 = 0
+        var position = header.mapOffset
+        let end = header.mapOffset + sectors * sectorByteCount
+        while position < end {
+            let bytes = try file.bytes(at: position, count: Int(min(1 << 16, end - position)))
+            sum &+= byteSum(bytes.rawBytes)
+            if header.version <= 0x0001_0001 {
+                for byte in bytes where byte >= 0x80 { sum &-= 256 }
+            }
+            position += UInt64(bytes.count)
+        }
+        return ~sum
+    }
+
+    static func isSet(_ block: UInt64, _ file: any BlockFile, _ header: BatmapHeader) throws(IOError) -> Bool {
+        // The map has a bit for every entry of the table: the opener saw to that.
+        try file.bytes(at: header.mapOffset + block / 8, count: 1)[0] & (0x80 >> UInt8(block % 8)) != 0
+    }
+
+    /// Bytes of the map in the file.
+    static func range(_ header: BatmapHeader) -> Range<UInt64> {
+        header.mapOffset..<header.mapOffset + UInt64(header.mapSize) * sectorByteCount
+    }
+
+    /// Whether nothing else stands where the map is: it is zeroed whole.
+    static func canClear(_ image: ImageParser) -> Bool {
+        guard let (header, offset) = image.batmap, let layout = image.layout, let table = image.header else {
+            return false
+        }
+        let map = range(header)
+        let others =
+            image.locatorRanges + [
+                0..<sectorByteCount, offset..<offset + sectorByteCount,
+                image.headerOffset..<image.headerOffset + UInt64(DynamicHeader.byteCount),
+                layout.tableOffset..<layout.tableOffset + 4 * UInt64(table.maxTableEntries),
+            ]
+        return map.upperBound <= layout.contentsEnd && !others.contains { $0.overlaps(map) }
+            && offset % sectorByteCount == 0
+    }
+}

@@ -1,0 +1,91 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// The allocated blocks of an image in the order in which they stand in the file, eight bytes each.
+struct BlockList: Sendable {
+    /// 32 MiB: more than a file of 2 TiB has of blocks of 512 KiB, the smallest that Windows opens.
+    static let limit: UInt64 = 4 << 20
+
+    /// The sector in the file above 32 bits of the block's index.
+    private var places: [UInt64] = []
+    /// One bit for each place.
+    private var dropped: [UInt64]
+
+    /// - Parameter count: the blocks, as counted before; at most `limit`.
+    init(_ table: inout BlockAllocationTable, _ layout: SparseLayout, count: UInt64) throws {
+        places.reserveCapacity(Int(count))
+        dropped = []
+        try table.forEachEntry(layout) { block, entry in
+            places.append(UInt64(entry) << 32 | block)
+        }
+        places.sort()
+        dropped = [UInt64](repeating: 0, count: places.count / 64 + 1)
+    }
+
+    var count: Int { places.count }
+    /// Where the block of a rank begins in the file.
+    func offset(_ rank: Int) -> UInt64 { (places[rank] >> 32) * sectorByteCount }
+    /// Which block of the disk it is.
+    func block(_ rank: Int) -> UInt64 { places[rank] & 0xffff_ffff }
+    func isDropped(_ rank: Int) -> Bool { dropped[rank / 64] >> UInt64(rank % 64) & 1 != 0 }
+    mutating func drop(_ rank: Int) { dropped[rank / 64] |= 1 << UInt64(rank % 64) }
+}
+
+/// Tells which blocks hold nothing: a dynamic image shows zeros in all of the block, a differencing one its parent.
+struct EmptyBlocks {
+    private let file: any BlockFile
+    private let layout: SparseLayout
+    private let isDifferencing: Bool
+    private let buffer = IOBuffer(byteCount: 1 << 20)
+    /// The first data found at or after an offset of the file, nil where none follows: asked of the host once, not for
+    /// every run of sectors.
+    private var found: (offset: UInt64, data: Range<UInt64>?)?
+
+    init(_ file: any BlockFile, _ layout: SparseLayout, isDifferencing: Bool) {
+        (self.file, self.layout, self.isDifferencing) = (file, layout, isDifferencing)
+    }
+
+    /// Whether the block that stands at `offset` can be given up. Only sectors inside the disk count, and in a dynamic
+    /// image only those whose bits are set: the others read as zeros whatever stands there.
+    mutating func isEmpty(_ block: UInt64, at offset: UInt64) throws(IOError) -> Bool {
+        let bitmap = SectorBitmap(try file.bytes(at: offset, count: Int(layout.bitmapByteCount)))
+        let visible = Int(layout.visibleByteCount(ofBlock: block).dividedRoundingUp(by: sectorByteCount))
+        let data = offset + layout.bitmapByteCount
+        var sector = bitmap.runEnd(from: 0, to: visible, isSet: false)
+        while sector < visible {
+            if isDifferencing { return false }
+            let end = bitmap.runEnd(from: sector, to: visible, isSet: true)
+            let run = data + UInt64(sector) * sectorByteCount..<data + UInt64(end) * sectorByteCount
+            guard try isZero(run) else { return false }
+            sector = bitmap.runEnd(from: end, to: visible, isSet: false)
+        }
+        return true
+    }
+
+    /// Whether a range of the file holds only zeros. Reads a little first: data mostly shows at once.
+    private mutating func isZero(_ range: Range<UInt64>) throws(IOError) -> Bool {
+        var (position, pieceByteCount) = (range.lowerBound, UInt64(4096))
+        while let data = try data(from: position), data.lowerBound < range.upperBound {
+            position = data.lowerBound
+            let count = min(pieceByteCount, min(data.upperBound, range.upperBound) - position)
+            try buffer.fill(Int(count), from: file, at: position)
+            guard ByteCodec.isZero(buffer.bytes(0..<Int(count))) else { return false }
+            position += count
+            pieceByteCount = min(4 * pieceByteCount, UInt64(buffer.byteCount))
+            if position == range.upperBound { return true }
+        }
+        return true
+    }
+
+    /// The first data at or after an offset.
+    private mutating func data(from offset: UInt64) throws(IOError) -> Range<UInt64>? {
+        if let found, found.offset <= offset {
+            guard let data = found.data else { return nil }
+            if offset < data.upperBound { return max(offset, data.lowerBound)..<data.upperBound }
+        }
+        let data = try file.data(from: offset)
+        found = (offset, data)
+        return data
+    }
+}

@@ -1,0 +1,66 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+enum TailMending {
+    /// Whether blocks that go on past the end can get their missing tails: the footer, which then moves, is known.
+    static func canLengthen(_ image: ImageParser) -> Bool {
+        image.layout != nil && image.footers.active.isValid && image.footers.active.isSparse
+    }
+}
+
+enum FixedMending {
+    /// Whether a fixed disk's file can be given the length of the disk.
+    static func canMend(_ image: ImageParser) -> Bool {
+        let (footers, size) = (image.footers, image.footer.currentSize)
+        guard !footers.active.isSparse, footers.trailing.isValid, size > 0, size % sectorByteCount == 0,
+            size <= UInt64(Int64.max) - sectorByteCount, footers.trailing.offset % sectorByteCount == 0
+        else { return false }
+        return size != footers.trailing.offset
+    }
+}
+
+extension Mender {
+    mutating func mendTails(_ image: ImageParser) throws {
+        guard image.footers.active.isSparse else { return try mendFixedLength(image) }
+        guard TailMending.canLengthen(image), let layout = image.layout else { return }
+        var end = layout.contentsEnd
+        try BlockMending.forEachBlock(image, layout) { place, _ in
+            end = max(end, place.offset + layout.strideByteCount)
+        }
+        guard end > layout.contentsEnd else { return }
+        let footers = image.footers
+        if footers.copy?.bytes != footers.active.bytes { try writeDurably(footers.active.bytes, at: 0) }
+        let fileEnd = try file.byteCount()
+        if footers.hasTrailing {
+            try file.zero(footers.trailing.offset..<fileEnd)
+            try file.sync()
+        }
+        let place = max(end, fileEnd).roundedUp(to: sectorByteCount)
+        try writeDurably(footers.active.bytes, at: place)
+        actions.add(
+            .tails, .vhdBlockPastEnd, at: layout.contentsEnd,
+            "file lengthened with zeros to the end of its last block, footer written at \(hex(place))")
+    }
+
+    /// Rule 14. Only zeros are cut off.
+    private mutating func mendFixedLength(_ image: ImageParser) throws {
+        guard FixedMending.canMend(image) else { return }
+        let (trailing, size) = (image.footers.trailing, image.footer.currentSize)
+        let fileEnd = try file.byteCount()
+        if size > trailing.offset {
+            try writeDurably(trailing.bytes, at: size)
+            try file.zero(trailing.offset..<fileEnd)
+            try file.sync()
+            return actions.add(
+                .tails, .vhdCurrentSize, at: trailing.offset, "file lengthened with zeros to the disk's size")
+        }
+        guard try file.isZero(size..<trailing.offset) else { return }
+        try writeDurably(trailing.bytes, at: size)
+        try file.resize(to: size + sectorByteCount)
+        try file.sync()
+        actions.add(
+            .tails, .vhdFixedLength, at: size,
+            "footer moved to the end of the disk, \(fileEnd - size - 512) bytes cut off")
+    }
+}
