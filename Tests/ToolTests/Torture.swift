@@ -26,6 +26,8 @@ struct TortureCase: CustomStringConvertible {
     var isRepeatable = true
     /// What a second one at the same time may say instead of being done.
     var contentionCodes: Set<Int32> = [5]
+    /// All files that may be there at the end; others only after a kill.
+    var names: Set<String>
     var judge: (_ folder: String) throws -> TortureState
     var description: String { "\(tool) \(arguments.joined(separator: " "))" }
 }
@@ -73,6 +75,8 @@ struct Torture {
     private mutating func judge(_ folder: String, _ exit: Int32, error: String, _ condition: String) throws {
         tally.runs += 1
         let state = try command.judge(folder)
+        let others = try FileManager.default.contentsOfDirectory(atPath: folder).filter { !command.names.contains($0) }
+        if exit != 137, !others.isEmpty { note("\(condition): exit \(exit), left behind: \(others)") }
         switch (exit, state) {
         case (_, .wrong(let why)): note("\(condition): exit \(exit), \(error): \(why)")
         case (0, .before): note("\(condition): exit 0 and not done")
@@ -123,7 +127,8 @@ struct Torture {
         for level in 0...levels {
             try empty(folder.folder)
             try fresh(folder.folder)
-            let limit = (start + room(level, levels)) / 1024
+            // Messages go to a file, too.
+            let limit = max(64 << 10, start + room(level, levels)) / 1024
             let line = "trap '' XFSZ; ulimit -f \(limit); exec \"$@\""
             let run = try runProgram(
                 "/bin/bash", ["-c", line, "bash", toolPath(command.tool)] + command.arguments, folder: folder.folder)
@@ -146,7 +151,8 @@ struct Torture {
                 usleep(UInt32(Double.random(in: 0...wholeSeconds, using: &random) * 1e6))
             } else {
                 while tool.isRunning, try trace(folder.folder) == untouched {}
-                usleep(UInt32(Double.random(in: 0...writingSeconds, using: &random) * 1e6))
+                let part = Double.random(in: 0...1, using: &random)
+                usleep(UInt32(writingSeconds * part * part * 1e6))
             }
             tool.send(SIGKILL)
             let exit = tool.end() ?? -1
@@ -159,8 +165,8 @@ struct Torture {
     private func undisturbed(_ folder: String) throws -> (whole: Double, writing: Double) {
         try fresh(folder)
         let untouched = try trace(folder)
-        let started = Date()
         let tool = try RunningTool(command.tool, command.arguments, folder: folder)
+        let started = Date()
         while tool.isRunning, try trace(folder) == untouched {}
         let touched = Date()
         while tool.isRunning { usleep(100) }
@@ -198,38 +204,4 @@ struct Torture {
             if state != .after { note("round \(round): exits \(exits): \(state)") }
         }
     }
-}
-
-/// A file system in memory that can be made full.
-final class SmallDisk {
-    let folder: String
-    private let scratch: Scratch
-
-    /// Nil, and a loud line, where mounting is not allowed.
-    init?(byteCount: UInt64) throws {
-        scratch = try Scratch()
-        folder = scratch.path("disk")
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        let mounted = try runProgram(
-            "/bin/mount", ["-t", "tmpfs", "-o", "size=\(byteCount),huge=never", "tmpfs", folder])
-        guard mounted.exit == 0 else {
-            print("SKIPPED: no tmpfs may be mounted here: full disks are not tried (\(mounted.error))")
-            return nil
-        }
-    }
-
-    deinit { _ = try? runProgram("/bin/umount", ["-l", folder]) }
-
-    private var ballast: String { folder + "/ballast" }
-
-    /// Fills it up to so many bytes.
-    func leave(free byteCount: UInt64) throws {
-        let size = try FileManager.default.attributesOfFileSystem(forPath: folder)[.systemFreeSize]
-        let free = (size as? NSNumber)?.uint64Value ?? 0
-        guard free > byteCount else { throw ProgramFailure(description: "\(free) bytes free, \(byteCount) wanted") }
-        let made = try runProgram("/usr/bin/fallocate", ["-l", "\(free - byteCount)", ballast])
-        guard made.exit == 0 else { throw ProgramFailure(description: made.error) }
-    }
-
-    func removeBallast() throws { try FileManager.default.removeItem(atPath: ballast) }
 }
