@@ -77,7 +77,7 @@ extension BlockMap {
         _ file: any BlockFile, _ body: (inout BlockMap, UInt64, TableEntry) throws -> Void
     ) throws {
         var index = geometry.entryCount
-        let end = (table.region.upperBound - table.region.lowerBound) / TableEntry.byteCount
+        let end = (padding.upperBound - table.region.lowerBound) / TableEntry.byteCount
         while index < end {
             let run = try table.run(at: index, in: file)
             if run.page != nil {
@@ -133,8 +133,12 @@ extension BlockMap {
             "of block \(block) keeps space at \(entry.fileOffset) that is in use or past the file's end")
     }
 
-    /// What lies behind the last entry in use, up to the region's end.
-    var padding: Range<UInt64> { table.fileOffset(ofIndex: geometry.entryCount)..<table.region.upperBound }
+    /// What lies behind the last entry in use, up to the region's end, or to the file's where a checker goes on though
+    /// that comes first.
+    var padding: Range<UInt64> {
+        let start = table.fileOffset(ofIndex: geometry.entryCount)
+        return start..<max(start, min(table.region.upperBound, fileByteCount))
+    }
 
     var paddingProblem: FormatError {
         FormatError(

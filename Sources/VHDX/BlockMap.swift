@@ -66,6 +66,7 @@ struct BlockMap: Sendable {
 
     /// Gives what was noted, and forgets it.
     mutating func takeFindings() -> [Finding] {
+        if findings.all.isEmpty { return [] }
         defer { findings = Findings(accepting: findings.accepted) }
         return findings.all
     }

@@ -29,6 +29,8 @@ public enum VHDXChecker {
             return true
         } catch {
             guard error.kind == .io else { return false }
+            var error = error
+            if error.doing.isEmpty { error.doing = "checking" }
             throw error
         }
     }

@@ -104,7 +104,7 @@ struct TableRules {
         _ error: FormatError, _ entry: TableEntry, _ block: UInt64, _ map: BlockMap
     ) -> [(kind: RepairKind, remedy: TableProblem.Remedy)] {
         switch error.code {
-        case .vhdxEntryReserved: return [(.bat, .entry(entry.withoutReservedBits))]
+        case .vhdxEntryReserved: return cleared(entry)
         case .vhdxBlockState where entry.state == .partiallyPresent:
             return mayHaveLostItsParent
                 ? [] : [(.bat, .entry(TableEntry(.fullyPresent, fileOffset: entry.fileOffset)))]
@@ -115,6 +115,13 @@ struct TableRules {
             return (isCut ? [(.tails, .extend(to: end))] : []) + [(.dropBlocks, .entry(.absent))]
         default: return []
         }
+    }
+
+    /// Where reserved bits are set, the others may be wrong as well. Those of a present block, whose place is checked, and
+    /// those of an entry without offset are taken at their word; an absent block with an offset was perhaps present.
+    private func cleared(_ entry: TableEntry) -> [(kind: RepairKind, remedy: TableProblem.Remedy)] {
+        guard entry.reservedIsZero || entry.state?.isPresent == true || entry.fileOffset == 0 else { return [] }
+        return [(.bat, .entry(entry.withoutReservedBits))]
     }
 
     // MARK: Sector bitmap blocks
@@ -139,9 +146,7 @@ struct TableRules {
         } catch { failure = error }
         for note in map.takeFindings() {
             verdict.problems.append(
-                TableProblem(
-                    severity: note.severity, error: note.detail,
-                    remedies: [(.bat, .entry(entry.withoutReservedBits))]))
+                TableProblem(severity: note.severity, error: note.detail, remedies: cleared(entry)))
         }
         if let failure {
             verdict.problems.append(TableProblem(severity: .error, error: failure, remedies: dropped))
@@ -150,7 +155,7 @@ struct TableRules {
                 .vhdxEntryReserved, "FileOffsetMB", map.geometry.index(ofBitmapBlock: chunk),
                 "of sector bitmap \(chunk) is not zero in state 0; ignored")
             verdict.problems.append(
-                TableProblem(severity: .warning, error: problem, remedies: [(.bat, .entry(entry.withoutReservedBits))]))
+                TableProblem(severity: .warning, error: problem, remedies: cleared(entry)))
         } else if verdict.claim != nil, !isUsed {
             let problem = map.error(
                 .vhdxUnusedSectorBitmap, "State", map.geometry.index(ofBitmapBlock: chunk),
@@ -162,6 +167,9 @@ struct TableRules {
 }
 
 extension TableEntry {
+    /// Neither present, nor with a sign that it was.
+    var isPlainlyAbsent: Bool { stateBits < 4 && rawValue == UInt64(stateBits) }
+
     /// Reserved bits zero, and no offset in the states that have none.
     var withoutReservedBits: TableEntry {
         let offset = [0, BlockState.zero.rawValue].contains(stateBits) ? 0 : fileOffset

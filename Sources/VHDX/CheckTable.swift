@@ -15,8 +15,8 @@ extension Check {
         try walk.claimAnchors(of: &map, in: image.file) { _, _, _, problem in add(.error, problem, [.bat]) }
         try reportCollisions(walk, rules, &map)
         let missing = map.geometry.payloadBlockCount - walk.presentCount - walk.brokenCount
-        // A longer file would give space to blocks that have none.
-        let canAllocate = !walk.hasEntriesPastEnd && image.canLog
+        // A longer file would give space to blocks that have none; and where a block perhaps was is not forgotten.
+        let canAllocate = missing > walk.traceCount && !walk.hasEntriesPastEnd && image.canLog
         if image.isFixed, missing > 0 { add(.warning, map.missingBlocks(missing), canAllocate ? [.allocate] : []) }
         if try !image.file.isZero(map.padding) {
             let mayClear = try !image.mayHaveLostItsParent && !walk.paddingHoldsBlocks(&map, in: image.file)

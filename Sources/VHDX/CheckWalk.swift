@@ -15,6 +15,8 @@ struct TableWalk {
     private(set) var presentCount: UInt64 = 0
     /// Payload blocks whose entry says that they are present, and cannot be.
     private(set) var brokenCount: UInt64 = 0
+    /// Blocks that are not present, but whose entry says where they perhaps were.
+    private(set) var traceCount: UInt64 = 0
     /// Whether an entry says that something stands past the file's end: space that a longer file would give it.
     private(set) var hasEntriesPastEnd = false
     private(set) var collisions: [Collision] = []
@@ -70,7 +72,13 @@ struct TableWalk {
             if entry.stateBits == BlockState.partiallyPresent.rawValue {
                 partialChunk = map.geometry.chunk(ofBlock: block)
             }
-            if verdict.isPresent { presentCount += 1 } else if entry.stateBits >= 4 { brokenCount += 1 }
+            if verdict.isPresent {
+                presentCount += 1
+            } else if entry.stateBits >= 4 {
+                brokenCount += 1
+            } else if !entry.isPlainlyAbsent {
+                traceCount += 1
+            }
         }
         if verdict.problems.contains(where: { $0.error.code == .vhdxBlockPastEnd }) { hasEntriesPastEnd = true }
         guard let claim = verdict.claim, !used.claim(claim) else { return }

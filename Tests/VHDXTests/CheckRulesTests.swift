@@ -43,7 +43,7 @@ extension CheckReport {
 
 /// Every rule, planted: found by its code, mended by its repair, and by no other one.
 @Suite struct CheckRulesTests {
-    static let planted = Planted.structures + Planted.entries
+    static let planted = Planted.structures + Planted.metadataItems + Planted.entries
 
     @Test(arguments: GoodImage.Kind.allCases) func goodImagesAreGood(_ kind: GoodImage.Kind) throws {
         let report = try check(try GoodImage.make(kind).contents, isDeep: true)

@@ -38,9 +38,13 @@ import Testing
 
     /// An image of the corpus, unpacked into memory.
     static func image(_ name: String) throws -> MemoryFile {
+        try unpacked(folder!.appendingPathComponent(name + ".gz").path, name)
+    }
+
+    static func unpacked(_ path: String, _ name: String) throws -> MemoryFile {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/gzip")
-        process.arguments = ["-dc", folder!.appendingPathComponent(name + ".gz").path]
+        process.arguments = ["-dc", path]
         let pipe = Pipe()
         process.standardOutput = pipe
         try process.run()

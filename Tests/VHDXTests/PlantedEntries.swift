@@ -35,6 +35,10 @@ extension Planted {
         Planted(.vhdxEntryReserved, .error, "bit 3 of a bitmap", at: bitmapEntry, in: .differencing, [.good(.bat)]) {
             $0.setEntry(4096, $0.integer(bitmapEntry, as: UInt64.self) | 8)
         },
+        Planted(.vhdxEntryReserved, .error, "and an offset in state 1", at: entry(2)) {
+            // All of the first byte of a present block flipped: cleared, it would read as zeros.
+            $0.put([0xf9], at: entry(2))
+        },
         Planted(.vhdxEntryReserved, .warning, "offset in state 2", at: entry(3), [.same(.bat)]) {
             $0.setEntry(3, 99 << 20 | 2)
         },
@@ -54,6 +58,9 @@ extension Planted {
             $0.setEntry(3, 0)
             $0.setEntry(4, 13 << 20 | 6)
         }.but(.vhdxBlockPastEnd, "it is planted as well"),
+        Planted(.vhdxFixedNotAllocated, .warning, "with its former place", at: table, in: .fixed) {
+            $0.setEntry(5, $0.integer(entry(5), as: UInt64.self) & ~7 | 1)
+        },
         Planted(.vhdxFixedNotAllocated, .warning, "two blocks", at: table, in: .fixed, [.same(.allocate)]) {
             $0.setEntry(3, 0)
             $0.setEntry(6, 2)

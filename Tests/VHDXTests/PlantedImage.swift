@@ -126,15 +126,33 @@ enum GoodImage {
         }
     }
 
-    /// A sum over all bytes of the disk, zeros for the parent's; nil when a reader that accepts nothing cannot show it.
-    static func view(_ file: MemoryFile.Contents, zeroing range: Range<UInt64>? = nil) -> UInt32? {
-        guard let layer = try? VHDXLayer(reading: MemoryFile(file)), (try? layer.census()) != nil,
-            var bytes = try? contents(of: layer, 0..<layer.geometry.virtualByteCount)
+    /// Sums of the sectors of the disk that are not all zeros, zeros for the parent's; nil when a reader that accepts
+    /// nothing cannot show it all.
+    static func view(_ contents: MemoryFile.Contents, zeroing range: Range<UInt64> = 0..<0) -> [UInt64: UInt32]? {
+        guard let layer = try? VHDXLayer(reading: MemoryFile(contents)), (try? layer.census()) != nil,
+            let extents = try? layer.extents(in: 0..<layer.geometry.virtualByteCount, limit: 10_000)
         else { return nil }
-        if let range {
-            var raw = bytes.mutableRawBytes
-            raw.zero(Int(range.lowerBound)..<Int(range.upperBound))
+        var sums: [UInt64: UInt32] = [:]
+        for extent in extents {
+            guard case .file(let start) = extent.source else { continue }
+            var position = start
+            let end = start + extent.byteCount
+            while position < end {
+                guard let data = try? layer.file.data(from: position), data.lowerBound < end else { break }
+                position = max(position, data.lowerBound.roundedDown(to: 512))
+                let count = min(end, data.upperBound.roundedUp(to: 512), position + 65536) - position
+                guard let bytes = try? layer.file.bytes(at: position, count: Int(count)) else { return nil }
+                if !isZero(bytes.rawBytes) { add(bytes, at: extent.offset + (position - start), &sums) }
+                position += count
+            }
         }
-        return crc32c(bytes.rawBytes)
+        return sums.filter { !range.contains($0.key * 512) }
+    }
+
+    private static func add(_ bytes: [UInt8], at offset: UInt64, _ sums: inout [UInt64: UInt32]) {
+        for at in stride(from: 0, to: bytes.count, by: 512) {
+            let sector = bytes.rawBytes.extracting(at..<min(at + 512, bytes.count))
+            if !isZero(sector) { sums[(offset + UInt64(at)) / 512] = crc32c(sector) }
+        }
     }
 }
