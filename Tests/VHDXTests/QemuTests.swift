@@ -17,7 +17,7 @@ import Testing
         return found
     }()
 
-    private static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
+    static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program!)
         process.arguments = arguments
@@ -29,7 +29,7 @@ import Testing
         return (process.terminationStatus, String(decoding: output, as: UTF8.self))
     }
 
-    private static func withFolder(_ body: (String) throws -> Void) throws {
+    static func withFolder(_ body: (String) throws -> Void) throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("vhdx-\(GUID.random())").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -37,7 +37,7 @@ import Testing
     }
 
     /// Puts contents into a sparse file of the host.
-    private static func store(_ contents: MemoryFile.Contents, _ path: String) throws {
+    static func store(_ contents: MemoryFile.Contents, _ path: String) throws {
         try? FileManager.default.removeItem(atPath: path)
         let file = try PosixFile(path, .create)
         try file.resize(to: contents.byteCount)
@@ -91,7 +91,7 @@ import Testing
     }
 
     /// Our reading as a raw file against qemu's reading of the image.
-    private static func compareWithRaw(_ path: String, _ folder: String, _ size: UInt64, _ name: String) throws {
+    static func compareWithRaw(_ path: String, _ folder: String, _ size: UInt64, _ name: String) throws {
         let raw = folder + "/raw"
         try? FileManager.default.removeItem(atPath: raw)
         try writeRaw(path, raw, size)
