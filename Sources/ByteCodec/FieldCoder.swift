@@ -124,7 +124,7 @@ public struct FieldWriter: FieldCoder, ~Copyable {
     @inlinable public mutating func reserved(_ name: StaticString, count: Int, allZero: inout Bool)
         throws(FormatError)
     {
-        bytes.append(contentsOf: repeatElement(0, count: count))
+        bytes += [UInt8](repeating: 0, count: count)
     }
 }
 

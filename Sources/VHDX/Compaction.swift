@@ -65,9 +65,9 @@ struct Compaction {
     private var reported: UInt64 = 0
 
     /// Moves found together, whose owners are then looked up in one walk over the table.
-    static let movesPerRound = 1 << 17
+    var movesPerRound = 1 << 17
     /// Bytes moved between two flushes at most, so that little is done twice after a power cut.
-    static let byteCountPerFlush: UInt64 = 256 << 20
+    var byteCountPerFlush: UInt64 = 256 << 20
     /// Bytes between two reports of progress.
     static let byteCountPerReport: UInt64 = 16 << 20
 
@@ -159,7 +159,7 @@ struct Compaction {
         let isEmpty: Bool
         if place.state == .fullyPresent {
             let used = place.fileOffset..<place.fileOffset + geometry.usedByteCount(ofBlock: block)
-            isEmpty = try session.file.isZero(used)
+            isEmpty = try session.file.isHole(used) || session.file.isZero(used)
         } else {
             isEmpty = try session.hasNoSectors(block)
         }
@@ -186,7 +186,7 @@ struct Compaction {
             } else {
                 plan.movedBlockCount += 1
                 moves.append(move)
-                if moves.count == Self.movesPerRound { try moveBlocks(&moves, progress) }
+                if moves.count == movesPerRound { try moveBlocks(&moves, progress) }
             }
         }
         try moveBlocks(&moves, progress)
@@ -205,7 +205,7 @@ struct Compaction {
             // The state stays, so does a 7 that is read as 6.
             let entry = TableEntry(rawValue: moves[owner.move].target | owner.entry.rawValue & 0xf_ffff)
             try session.set(entry, at: owner.index)
-            if copied >= Self.byteCountPerFlush {
+            if copied >= byteCountPerFlush {
                 try session.flush()
                 copied = 0
             }

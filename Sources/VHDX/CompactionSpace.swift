@@ -1,7 +1,7 @@
 import ByteCodec
 
-/// The space of a file during compaction: what stands where, and what moves next. Three bits for each MiB of the file at
-/// most; nothing here touches the file.
+/// The space of a file during compaction: what stands where, and what moves next. Two bits for each MiB of the file;
+/// nothing here touches it.
 struct CompactionSpace {
     enum Piece: Equatable { case payload, bitmap, region(GUID) }
 

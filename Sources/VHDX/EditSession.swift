@@ -177,7 +177,9 @@ extension RegionTable {
         var pages: [(offset: UInt64, bytes: [UInt8])] = []
         for start in stride(from: 0, to: new.count, by: Int(Layout.pageByteCount)) {
             let end = start + Int(Layout.pageByteCount)
-            guard old[start..<end] != new[start..<end] else { continue }
+            guard !bytesEqual(old.rawBytes.extracting(start..<end), new.rawBytes.extracting(start..<end)) else {
+                continue
+            }
             for copy in Layout.regionTableOffsets { pages.append((copy + UInt64(start), Array(new[start..<end]))) }
         }
         return pages

@@ -91,7 +91,7 @@ import Testing
     }
 
     /// Our reading as a raw file against qemu's reading of the image.
-    private static func compareWithRaw(_ path: String, _ folder: String, _ size: UInt64, _ name: String) throws {
+    static func compareWithRaw(_ path: String, _ folder: String, _ size: UInt64, _ name: String) throws {
         let raw = folder + "/raw"
         try? FileManager.default.removeItem(atPath: raw)
         try writeRaw(path, raw, size)

@@ -28,13 +28,15 @@ import Testing
     }
 
     private static func cuts(
-        _ image: TinyImage, to size: UInt64, imageLimit: Int = 64, rerunEvery: Int = 4, breaking: ((inout EditCuts.Operations) -> Void)? = nil
+        _ image: TinyImage, to size: UInt64, imageLimit: Int = 64, rerunEvery: Int = 4,
+        breaking: ((inout EditCuts.Operations) -> Void)? = nil
     ) throws -> EditCuts {
         let before = try image.view
         let isDifferencing = try VHDXLayer(reading: image.file).type == .differencing
         return try EditCuts(
             image.contents, .resize(to: size),
-            allowed: [before, before.resized(to: size, isDifferencing: isDifferencing)], imageLimit: imageLimit, rerunEvery: rerunEvery,
+            allowed: [before, before.resized(to: size, isDifferencing: isDifferencing)], imageLimit: imageLimit,
+            rerunEvery: rerunEvery,
             breaking: breaking)
     }
 
