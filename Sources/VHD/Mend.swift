@@ -28,7 +28,8 @@ public import DiskModel
 /// 8. `batmap`: the map is zeroed, a flush, and its checksum written, a flush. A power cut leaves a map whose checksum is
 ///    wrong, which nobody uses.
 ///
-/// Every step looks at the file afresh, so that a repair that was cut off can be run again. Without a valid footer, and
+/// Every step looks at the file afresh, so that a repair that was cut off can be run again, and all of them are gone through
+/// until nothing is left to do. Without a valid footer, and
 /// with a header whose checksum is wrong, nothing is changed that the kinds asked for do not make right first.
 extension VHDChecker {
     /// Does the repairs asked for where they apply, and says what it did; the caller checks again. The caller sees to it
@@ -58,7 +59,18 @@ struct Mender {
 
     init(_ file: any BlockFile, _ kinds: Set<RepairKind>) { (self.file, self.kinds) = (file, kinds) }
 
+    /// One repair can make another possible that comes before it: then all have another turn.
+    private static let turnLimit = 4
+
     mutating func run(_ progress: EditProgress) throws {
+        for _ in 0..<Self.turnLimit {
+            let count = actions.count
+            try runOnce(progress)
+            if actions.count == count { return }
+        }
+    }
+
+    private mutating func runOnce(_ progress: EditProgress) throws {
         if kinds.contains(.checksums) {
             try step { mender, image in try mender.mendFooterChecksums(image) }
             try step { mender, image in try mender.mendHeaderChecksum(image) }

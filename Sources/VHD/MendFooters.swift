@@ -43,16 +43,28 @@ enum FooterMending {
     }
 
     /// Where a trailing footer belongs that is missing or damaged: over the damaged one, in the file's last sector where
-    /// nothing else stands, or behind the file's end.
-    static func placeOfTrailing(_ image: ImageParser) throws -> TrailingPlace {
+    /// nothing else stands, or behind the file's end. Nil where half a sector of a block, filled up with zeros, would
+    /// count as what the block held.
+    static func placeOfTrailing(_ image: ImageParser) throws -> TrailingPlace? {
         if image.footers.trailing.failsOnlyChecksum { return .after(image.footers.trailing.offset) }
         let fileEnd = try image.file.byteCount()
         let behind = fileEnd.roundedUp(to: sectorByteCount)
-        guard let layout = image.layout, HeaderMending.isTrusted(image) else { return .after(behind) }
+        guard let layout = image.layout, HeaderMending.isTrusted(image) else {
+            return fileEnd == behind ? .after(behind) : nil
+        }
         let usedEnd = try BlockMending.usedEnd(image, layout)
-        if fileEnd == behind, usedEnd <= fileEnd - sectorByteCount { return .after(fileEnd - sectorByteCount) }
-        // Half a sector that is there would be filled up with zeros and count as data.
-        return usedEnd > fileEnd && fileEnd != behind ? .tailFirst : .after(behind)
+        // Blocks that stand where none can be keep their bytes too.
+        var coveredEnd = usedEnd
+        var table = BlockAllocationTable(image.file, layout)
+        try table.forEachEntry(layout) { _, entry in
+            let offset = UInt64(entry) * sectorByteCount
+            if offset < fileEnd { coveredEnd = max(coveredEnd, offset + layout.strideByteCount) }
+        }
+        if fileEnd == behind {
+            return .after(coveredEnd <= fileEnd - sectorByteCount ? fileEnd - sectorByteCount : behind)
+        }
+        if coveredEnd <= fileEnd { return .after(behind) }
+        return usedEnd > fileEnd ? .tailFirst : nil
     }
 
     /// Whether the footer in use can be changed without a moment in which no footer is valid.

@@ -16,7 +16,9 @@ enum FixedMending {
         guard !footers.active.isSparse, footers.trailing.isValid, size > 0, size % sectorByteCount == 0,
             size <= UInt64(Int64.max) - sectorByteCount, footers.trailing.offset % sectorByteCount == 0
         else { return false }
-        return size != footers.trailing.offset
+        // A size that even the geometry contradicts is no reason to make a file larger.
+        let fitsGeometry = !image.findings.all.contains { $0.detail.code == .vhdGeometry }
+        return size < footers.trailing.offset || (size > footers.trailing.offset && fitsGeometry)
     }
 }
 
