@@ -19,7 +19,7 @@ extension ImageCheck {
         return switch finding.detail.code {
         case .vhdFeatures, .vhdReserved: canEditFooter ? [.fields] : []
         case .vhdUniqueID: canEditFooter ? [.id] : []
-        case .vhdGeometry: canEditFooter ? [.geometry] : []
+        case .vhdGeometry: canEditFooter && !FixedMending.isTooShort(image) ? [.geometry] : []
         case .vhdSavedState: canEditFooter ? [.savedState] : []
         case .vhdShortFooter: [.footer]
         case .vhdDataOffset: dataOffsetRepairs(canEditFooter)

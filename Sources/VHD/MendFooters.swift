@@ -143,6 +143,8 @@ extension Mender {
     mutating func mendFooterFields(_ image: ImageParser) throws {
         guard FooterMending.canEdit(image) else { return }
         let (id, active) = (GUID.random(), image.footers.active)
+        // Of a size that the file contradicts, the geometry is the only other witness.
+        let kinds = FixedMending.isTooShort(image) ? kinds.subtracting([.geometry]) : kinds
         let changes = FooterChanges(active.footer, kinds, newID: id)
         let isCopyWritten = try writeFooters(image) { copy in
             // Of two copies that differ in nothing else, the one left behind by a power cut gets the other's ID.

@@ -10,6 +10,11 @@ enum TailMending {
 }
 
 enum FixedMending {
+    /// Whether the disk is larger than its file.
+    static func isTooShort(_ image: ImageParser) -> Bool {
+        !image.footers.active.isSparse && image.footer.currentSize > image.footers.contentsEnd
+    }
+
     /// Whether a fixed disk's file can be given the length of the disk.
     static func canMend(_ image: ImageParser) -> Bool {
         let (footers, size) = (image.footers, image.footer.currentSize)
