@@ -6,8 +6,8 @@ import DiskModel
 enum FooterMending {
     static let editKinds: Set<RepairKind> = [.fields, .geometry, .savedState, .id]
 
-    /// A copy's bytes with the checksum made right, where only that is wrong: it then equals the other copy, or there is
-    /// no other to go by and everything else in it fits the image.
+    /// A copy's bytes with the checksum made right, where only that is wrong: it then equals the other copy, or there
+    /// is no other to go by and everything else in it fits the image.
     static func checksumTarget(
         _ copy: FooterCopy, _ footers: FooterCopies, _ file: any BlockFile
     ) throws -> [UInt8]? {
@@ -42,9 +42,9 @@ enum FooterMending {
         case tailFirst
     }
 
-    /// Where a trailing footer belongs that is missing or damaged: over the damaged one, in the file's last sector where
-    /// nothing else stands, or behind the file's end. Nil where half a sector of a block, filled up with zeros, would
-    /// count as what the block held.
+    /// Where a trailing footer belongs that is missing or damaged: over the damaged one, in the file's last sector
+    /// where nothing else stands, or behind the file's end. Nil where half a sector of a block, filled up with zeros,
+    /// would count as what the block held.
     static func placeOfTrailing(_ image: ImageParser) throws -> TrailingPlace? {
         if image.footers.trailing.failsOnlyChecksum { return .after(image.footers.trailing.offset) }
         let fileEnd = try image.file.byteCount()
@@ -160,8 +160,8 @@ extension Mender {
         }
     }
 
-    /// Writes both copies as `edit` makes them, the trailing one first; the copy at 0 only where it becomes its equal, and
-    /// neither where nothing changes.
+    /// Writes both copies as `edit` makes them, the trailing one first; the copy at 0 only where it becomes its equal,
+    /// and neither where nothing changes.
     /// - Returns: whether the copy at 0 was written.
     @discardableResult
     private func writeFooters(_ image: ImageParser, _ edit: (FooterCopy) -> [UInt8]) throws(IOError) -> Bool {
@@ -234,8 +234,8 @@ struct FooterChanges {
 }
 
 extension Footer {
-    /// The geometry of the size: for programs that go by geometry and are known to, the nearest; for all others the exact
-    /// one or the maximum, so that they see the whole disk.
+    /// The geometry of the size: for programs that go by geometry and are known to, the nearest; for all others the
+    /// exact one or the maximum, so that they see the whole disk.
     var geometryToWrite: CHSGeometry {
         let nearest = geometryCHS(virtualByteCount: currentSize)
         return isByGeometry || nearest.byteCount == currentSize ? nearest : .maximum

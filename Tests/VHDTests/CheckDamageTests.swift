@@ -5,7 +5,8 @@ import FaultInjection
 import Testing
 @testable import VHD
 
-/// Damage that nobody chose: every byte of the metadata changed, files that cannot be read or written, and hostile tables.
+/// Damage that nobody chose: every byte of the metadata changed, files that cannot be read or written, and hostile
+/// tables.
 @Suite struct CheckDamageTests {
     static let images: [(name: String, bytes: [UInt8], metadata: [Range<Int>])] = [
         ("dynamic", Good.dynamic().bytes, [0..<1556, 2048..<2052, 6656..<6660, 11264..<11776]),
@@ -41,8 +42,8 @@ import Testing
         #expect(counts.slowest < .seconds(5) && counts.changes >= 100)
     }
 
-    /// - Parameter isSealed: the damage cannot be told from what somebody meant: a disk that can be made readable may be
-    ///   another one.
+    /// - Parameter isSealed: the damage cannot be told from what somebody meant: a disk that can be made readable may
+    ///   be another one.
     static func damage(
         _ damaged: [UInt8], _ index: Int, _ what: String, isSealed: Bool, _ counts: inout Counts
     ) throws {
@@ -88,8 +89,8 @@ import Testing
         }
     }
 
-    /// Several bytes changed at once, in numbers more than elsewhere, with right checksums or not: a repair that can cost
-    /// nothing costs nothing, and all repairs together leave nothing that they would do a second time.
+    /// Several bytes changed at once, in numbers more than elsewhere, with right checksums or not: a repair that can
+    /// cost nothing costs nothing, and all repairs together leave nothing that they would do a second time.
     @Test func randomDamage() throws {
         let seed = UInt64.random(in: 0 ... .max)
         var random = SplitMix(seed: seed)
@@ -167,7 +168,8 @@ import Testing
         }
     }
 
-    /// Every operation of every repair fails once: the repair says so, what was readable is, and a second run completes it.
+    /// Every operation of every repair fails once: the repair says so, what was readable is, and a second run completes
+    /// it.
     @Test(arguments: CheckPowerCutTests.cases) func failingRepairs(_ subject: CheckPowerCutTests.Case) throws {
         let planted = subject.planted
         let before = CheckPowerCutTests.disk(MemoryFile.Contents(planted.bytes))
