@@ -2,11 +2,11 @@ public import BlockIO
 import ByteCodec
 public import DiskModel
 
-/// Looks for every breach of the format's rules in an image, and mends what it is asked to. docs/formats/vhd.md lists the
-/// rules with their codes, severities and repairs.
+/// Looks for every breach of the format's rules in an image, and mends what it is asked to. docs/formats/vhd.md lists
+/// the rules with their codes, severities and repairs.
 public enum VHDChecker {
-    /// Goes through the whole image and never changes the file. Where the opener stops at the first error, this goes on as
-    /// far as there is something to go by. Memory stays under 64 MB whatever the image.
+    /// Goes through the whole image and never changes the file. Where the opener stops at the first error, this goes on
+    /// as far as there is something to go by. Memory stays under 64 MB whatever the image.
     /// - Throws: `.io` for what cannot be read; what `progress` throws. Broken rules are in the report.
     public static func check(
         _ file: any BlockFile, _ options: CheckOptions, progress: EditProgress

@@ -5,7 +5,9 @@ import DiskModel
 /// Rules about single fields: what the opener noted, with what mends it, and what only a check looks at.
 extension ImageCheck {
     mutating func checkFields() throws {
-        for finding in image.findings.all {
+        // Of two breaches of one rule in one place, the report keeps the first.
+        let errors = image.findings.all.filter { $0.severity == .error }
+        for finding in errors + image.findings.all {
             report.add(finding.severity, finding.detail, repairs: try repairs(of: finding))
         }
         checkTime()
@@ -17,7 +19,7 @@ extension ImageCheck {
         return switch finding.detail.code {
         case .vhdFeatures, .vhdReserved: canEditFooter ? [.fields] : []
         case .vhdUniqueID: canEditFooter ? [.id] : []
-        case .vhdGeometry: canEditFooter ? [.geometry] : []
+        case .vhdGeometry: canEditFooter && !FixedMending.isTooShort(image) ? [.geometry] : []
         case .vhdSavedState: canEditFooter ? [.savedState] : []
         case .vhdShortFooter: [.footer]
         case .vhdDataOffset: dataOffsetRepairs(canEditFooter)

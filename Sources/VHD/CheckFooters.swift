@@ -24,6 +24,7 @@ extension ImageCheck {
             switch try FooterMending.placeOfTrailing(image) {
             case .after: repairs.append(.footer)
             case .tailFirst: repairs.append(.tails)
+            case nil: break
             }
         }
         return repairs

@@ -148,7 +148,7 @@ struct ImageParser {
         (self.header, headerOffset) = (header, offset)
         try checkIdentity(of: header, bytes, at: offset)
         let isBlockSizeUsable = try checkBlockSize(header, at: offset)
-        let isTableUsable = try isBlockSizeUsable && checkTable(header, at: offset, byteCount)
+        let isTableUsable = try virtualByteCount > 0 && isBlockSizeUsable && checkTable(header, at: offset, byteCount)
         noteHeader(header, at: offset)
 
         var structures = [0..<sectorByteCount, offset..<offset + UInt64(DynamicHeader.byteCount)]
@@ -162,7 +162,7 @@ struct ImageParser {
             noteStrayParent(header, at: offset)
         }
         if let map = try readBatmap(header, byteCount) { structures += map }
-        guard isTableUsable, virtualByteCount > 0 else { return }
+        guard isTableUsable else { return }
         layout = SparseLayout(
             header: header, virtualByteCount: virtualByteCount, structures: structures,
             contentsEnd: footers.contentsEnd)

@@ -6,33 +6,36 @@ public import DiskModel
 ///
 /// 1. `checksums`: a footer's sum where nothing else in it is wrong, then the dynamic header's. One sector each, then a
 ///    flush. A power cut leaves the old sum or the new one.
-/// 2. `footer`: the trailing footer from the copy at 0, a flush; a missing last byte of it, a flush; the copy at 0 from the
-///    trailing footer, a flush; Data Offset in both, one between two flushes. One copy is touched at a time, and the
-///    other one is valid then.
-/// 3. `dropBlocks`: XenServer's batmap is cleared (as in 8), then entries of the table are written, each within a sector,
-///    then a flush. A power cut leaves some of them dropped.
+/// 2. `footer`: the trailing footer from the copy at 0, a flush; a missing last byte of it, a flush; the copy at 0 from
+///    the trailing footer, a flush; Data Offset in both, one between two flushes. One copy is touched at a time, and
+///    the other one is valid then.
+/// 3. `dropBlocks`: XenServer's batmap is cleared (as in 8), then entries of the table are written, each within a
+///    sector, then a flush. A power cut leaves some of them dropped.
 /// 4. `tails`, dynamic and differencing: the copy at 0 is made whole, a flush; the footer that stands over the block is
 ///    zeroed, a flush: the copy at 0 is used now; the footer is written behind the block, which lengthens the file, a
 ///    flush. Fixed and too short: the footer is written at its place, a flush, and the old one, now in the disk, is
 ///    zeroed, a flush; between the two the sector that was never there shows the old footer. Fixed and too long: the
 ///    footer is written at its place, a flush, and the file is cut behind it, a flush; a footer is last in either case.
-/// 5. `fields`, `geometry`, `savedState`, `id` in the footers: the trailing one, a flush, then the copy at 0, a flush. A
-///    power cut between leaves two valid copies that differ; the trailing one is used, and the repair can be run again.
-/// 6. `fields`, `bat` in the dynamic header. Where only its first sector changes, which holds the checksum too, that sector
-///    is written, then a flush. Else the header, which has no second copy, could be torn, and so moves for a while: the
-///    new header is written behind the file's end, a flush; a footer that leads to it behind that, a flush; the same
-///    footer at 0, a flush; the new header in its old place, a flush; the old footer at 0, a flush; the file is cut to its
-///    old length, whose end is the old footer, a flush. At every moment each valid footer leads to a whole header, the
-///    old one or the new.
-/// 7. `setBits` and `zeroSectors`: sectors of bitmaps, or of data under clear bits, then a flush. Each is whole by itself.
-/// 8. `batmap`: the map is zeroed, a flush, and its checksum written, a flush. A power cut leaves a map whose checksum is
-///    wrong, which nobody uses.
+/// 5. `fields`, `geometry`, `savedState`, `id` in the footers: the trailing one, a flush, then the copy at 0, a flush.
+///    A power cut between leaves two valid copies that differ; the trailing one is used, and the repair can be run
+///    again.
+/// 6. `fields`, `bat` in the dynamic header. Where only its first sector changes, which holds the checksum too, that
+///    sector is written, then a flush. Else the header, which has no second copy, could be torn, and so moves for a
+///    while: the new header is written behind the file's end, a flush; a footer that leads to it behind that, a flush;
+///    the same footer at 0, a flush; the new header in its old place, a flush; the old footer at 0, a flush; the file
+///    is cut to its old length, whose end is the old footer, a flush. At every moment each valid footer leads to a
+///    whole header, the old one or the new.
+/// 7. `setBits` and `zeroSectors`: sectors of bitmaps, or of data under clear bits, then a flush. Each is whole by
+///    itself.
+/// 8. `batmap`: the map is zeroed, a flush, and its checksum written, a flush. A power cut leaves a map whose checksum
+///    is wrong, which nobody uses.
 ///
-/// Every step looks at the file afresh, so that a repair that was cut off can be run again. Without a valid footer, and
-/// with a header whose checksum is wrong, nothing is changed that the kinds asked for do not make right first.
+/// Every step looks at the file afresh, so that a repair that was cut off can be run again, and all of them are gone
+/// through until nothing is left to do. Without a valid footer, and with a header whose checksum is wrong, nothing is
+/// changed that the kinds asked for do not make right first.
 extension VHDChecker {
-    /// Does the repairs asked for where they apply, and says what it did; the caller checks again. The caller sees to it
-    /// that nobody else writes the file.
+    /// Does the repairs asked for where they apply, and says what it did; the caller checks again. The caller sees to
+    /// it that nobody else writes the file.
     /// - Throws: `.refused` for `setBits` and `zeroSectors` together; `.io`; what `progress` throws, between two steps.
     public static func repair(
         _ file: any BlockFile, _ kinds: Set<RepairKind>, _ options: CheckOptions, progress: EditProgress
@@ -58,7 +61,18 @@ struct Mender {
 
     init(_ file: any BlockFile, _ kinds: Set<RepairKind>) { (self.file, self.kinds) = (file, kinds) }
 
+    /// One repair can make another possible that comes before it: then all have another turn.
+    private static let turnLimit = 4
+
     mutating func run(_ progress: EditProgress) throws {
+        for _ in 0..<Self.turnLimit {
+            let count = actions.count
+            try runOnce(progress)
+            if actions.count == count { return }
+        }
+    }
+
+    private mutating func runOnce(_ progress: EditProgress) throws {
         if kinds.contains(.checksums) {
             try step { mender, image in try mender.mendFooterChecksums(image) }
             try step { mender, image in try mender.mendHeaderChecksum(image) }

@@ -6,8 +6,8 @@ import DiskModel
 enum FooterMending {
     static let editKinds: Set<RepairKind> = [.fields, .geometry, .savedState, .id]
 
-    /// A copy's bytes with the checksum made right, where only that is wrong: it then equals the other copy, or there is
-    /// no other to go by and everything else in it fits the image.
+    /// A copy's bytes with the checksum made right, where only that is wrong: it then equals the other copy, or there
+    /// is no other to go by and everything else in it fits the image.
     static func checksumTarget(
         _ copy: FooterCopy, _ footers: FooterCopies, _ file: any BlockFile
     ) throws -> [UInt8]? {
@@ -42,17 +42,29 @@ enum FooterMending {
         case tailFirst
     }
 
-    /// Where a trailing footer belongs that is missing or damaged: over the damaged one, in the file's last sector where
-    /// nothing else stands, or behind the file's end.
-    static func placeOfTrailing(_ image: ImageParser) throws -> TrailingPlace {
+    /// Where a trailing footer belongs that is missing or damaged: over the damaged one, in the file's last sector
+    /// where nothing else stands, or behind the file's end. Nil where half a sector of a block, filled up with zeros,
+    /// would count as what the block held.
+    static func placeOfTrailing(_ image: ImageParser) throws -> TrailingPlace? {
         if image.footers.trailing.failsOnlyChecksum { return .after(image.footers.trailing.offset) }
         let fileEnd = try image.file.byteCount()
         let behind = fileEnd.roundedUp(to: sectorByteCount)
-        guard let layout = image.layout, HeaderMending.isTrusted(image) else { return .after(behind) }
+        guard let layout = image.layout, HeaderMending.isTrusted(image) else {
+            return fileEnd == behind ? .after(behind) : nil
+        }
         let usedEnd = try BlockMending.usedEnd(image, layout)
-        if fileEnd == behind, usedEnd <= fileEnd - sectorByteCount { return .after(fileEnd - sectorByteCount) }
-        // Half a sector that is there would be filled up with zeros and count as data.
-        return usedEnd > fileEnd && fileEnd != behind ? .tailFirst : .after(behind)
+        // Blocks that stand where none can be keep their bytes too.
+        var coveredEnd = usedEnd
+        var table = BlockAllocationTable(image.file, layout)
+        try table.forEachEntry(layout) { _, entry in
+            let offset = UInt64(entry) * sectorByteCount
+            if offset < fileEnd { coveredEnd = max(coveredEnd, offset + layout.strideByteCount) }
+        }
+        if fileEnd == behind {
+            return .after(coveredEnd <= fileEnd - sectorByteCount ? fileEnd - sectorByteCount : behind)
+        }
+        if coveredEnd <= fileEnd { return .after(behind) }
+        return usedEnd > fileEnd ? .tailFirst : nil
     }
 
     /// Whether the footer in use can be changed without a moment in which no footer is valid.
@@ -131,6 +143,8 @@ extension Mender {
     mutating func mendFooterFields(_ image: ImageParser) throws {
         guard FooterMending.canEdit(image) else { return }
         let (id, active) = (GUID.random(), image.footers.active)
+        // Of a size that the file contradicts, the geometry is the only other witness.
+        let kinds = FixedMending.isTooShort(image) ? kinds.subtracting([.geometry]) : kinds
         let changes = FooterChanges(active.footer, kinds, newID: id)
         let isCopyWritten = try writeFooters(image) { copy in
             // Of two copies that differ in nothing else, the one left behind by a power cut gets the other's ID.
@@ -146,8 +160,8 @@ extension Mender {
         }
     }
 
-    /// Writes both copies as `edit` makes them, the trailing one first; the copy at 0 only where it becomes its equal, and
-    /// neither where nothing changes.
+    /// Writes both copies as `edit` makes them, the trailing one first; the copy at 0 only where it becomes its equal,
+    /// and neither where nothing changes.
     /// - Returns: whether the copy at 0 was written.
     @discardableResult
     private func writeFooters(_ image: ImageParser, _ edit: (FooterCopy) -> [UInt8]) throws(IOError) -> Bool {
@@ -220,8 +234,8 @@ struct FooterChanges {
 }
 
 extension Footer {
-    /// The geometry of the size: for programs that go by geometry and are known to, the nearest; for all others the exact
-    /// one or the maximum, so that they see the whole disk.
+    /// The geometry of the size: for programs that go by geometry and are known to, the nearest; for all others the
+    /// exact one or the maximum, so that they see the whole disk.
     var geometryToWrite: CHSGeometry {
         let nearest = geometryCHS(virtualByteCount: currentSize)
         return isByGeometry || nearest.byteCount == currentSize ? nearest : .maximum

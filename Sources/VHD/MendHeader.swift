@@ -22,8 +22,8 @@ enum HeaderMending {
         return try Plausibility.holds(image.file, range(image)) && !isExplainedOtherwise(image)
     }
 
-    /// Whether the sum is that of a header in which one byte of a number that says where blocks are was another, and that
-    /// header would fit the image as well: a table that was shifted by a sector may look like an empty one.
+    /// Whether the sum is that of a header in which one byte of a number that says where blocks are was another, and
+    /// that header would fit the image as well: a table that was shifted by a sector may look like an empty one.
     private static func isExplainedOtherwise(_ image: ImageParser) throws -> Bool {
         let bytes = try bytes(image)
         let stored: UInt32 = bytes.rawBytes.integer(at: DynamicHeader.checksumOffset, .big)

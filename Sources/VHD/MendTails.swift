@@ -10,13 +10,20 @@ enum TailMending {
 }
 
 enum FixedMending {
+    /// Whether the disk is larger than its file.
+    static func isTooShort(_ image: ImageParser) -> Bool {
+        !image.footers.active.isSparse && image.footer.currentSize > image.footers.contentsEnd
+    }
+
     /// Whether a fixed disk's file can be given the length of the disk.
     static func canMend(_ image: ImageParser) -> Bool {
         let (footers, size) = (image.footers, image.footer.currentSize)
         guard !footers.active.isSparse, footers.trailing.isValid, size > 0, size % sectorByteCount == 0,
             size <= UInt64(Int64.max) - sectorByteCount, footers.trailing.offset % sectorByteCount == 0
         else { return false }
-        return size != footers.trailing.offset
+        // A size that even the geometry contradicts is no reason to make a file larger.
+        let fitsGeometry = !image.findings.all.contains { $0.detail.code == .vhdGeometry }
+        return size < footers.trailing.offset || (size > footers.trailing.offset && fitsGeometry)
     }
 }
 

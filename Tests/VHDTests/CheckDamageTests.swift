@@ -5,7 +5,8 @@ import FaultInjection
 import Testing
 @testable import VHD
 
-/// Damage that nobody chose: every byte of the metadata changed, files that cannot be read or written, and hostile tables.
+/// Damage that nobody chose: every byte of the metadata changed, files that cannot be read or written, and hostile
+/// tables.
 @Suite struct CheckDamageTests {
     static let images: [(name: String, bytes: [UInt8], metadata: [Range<Int>])] = [
         ("dynamic", Good.dynamic().bytes, [0..<1556, 2048..<2052, 6656..<6660, 11264..<11776]),
@@ -41,8 +42,8 @@ import Testing
         #expect(counts.slowest < .seconds(5) && counts.changes >= 100)
     }
 
-    /// - Parameter isSealed: the damage cannot be told from what somebody meant: a disk that can be made readable may be
-    ///   another one.
+    /// - Parameter isSealed: the damage cannot be told from what somebody meant: a disk that can be made readable may
+    ///   be another one.
     static func damage(
         _ damaged: [UInt8], _ index: Int, _ what: String, isSealed: Bool, _ counts: inout Counts
     ) throws {
@@ -88,6 +89,61 @@ import Testing
         }
     }
 
+    /// Several bytes changed at once, in numbers more than elsewhere, with right checksums or not: a repair that can
+    /// cost nothing costs nothing, and all repairs together leave nothing that they would do a second time.
+    @Test func randomDamage() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        var random = SplitMix(seed: seed)
+        var (readable, mended) = (0, 0)
+        for round in 0..<600 {
+            let (_, bytes, metadata) = Self.images[round % Self.images.count]
+            let places = Array(metadata.joined())
+            var damaged = bytes
+            for _ in 0..<Int.random(in: 1...4, using: &random) {
+                let offset = places[Int.random(in: 0..<places.count, using: &random)]
+                damaged[offset] = UInt8.random(in: 0 ... .max, using: &random)
+            }
+            if round % 3 == 0 { damaged.removeLast(Int.random(in: 1...6000, using: &random)) }
+            if round % 5 == 0 { damaged = damaged.withFooters(isFixed: round % 4 == 3) { $0 } }
+            if round % 7 == 0, round % 4 != 3 { damaged = damaged.withHeader { $0 } }
+            let report = try VHDChecker.check(MemoryFile(damaged), CheckCleanTests.deep) { _, _ in }
+            let lossless = try CheckPlantedTests.repaired(damaged, RepairKind.lossless).0
+            if report.isReadable {
+                readable += 1
+                #expect(try VHDChecker.isReadable(MemoryFile(lossless)), "seed \(seed), round \(round)")
+                let (before, after) = (MemoryFile.Contents(damaged), MemoryFile.Contents(lossless))
+                let (old, new) = (CheckPowerCutTests.disk(before), CheckPowerCutTests.disk(after))
+                #expect(old?.bytes == new?.bytes && old?.missing == new?.missing, "seed \(seed), round \(round)")
+            }
+            let kinds = Set(RepairKind.allCases).subtracting([round % 2 == 0 ? .setBits : .zeroSectors])
+            let all = try CheckPlantedTests.repaired(damaged, kinds).0
+            let (again, actions) = try CheckPlantedTests.repaired(all, kinds)
+            #expect(again == all && actions.isEmpty, "seed \(seed), round \(round): \(actions)")
+            if !report.isReadable, try VHDChecker.isReadable(MemoryFile(all)) { mended += 1 }
+        }
+        print("CheckDamageTests: random damage, seed \(seed): \(readable) readable and kept, \(mended) mended")
+    }
+
+    /// What the opener refuses is an error of the checker's, at the same place.
+    @Test(arguments: RejectTests.opening) func whatTheOpenerRefuses(_ image: RejectTests.Case) throws {
+        let report = try CheckPlantedTests.check(image.bytes)
+        #expect(!report.isReadable)
+        #expect(
+            report.findings.contains {
+                $0.finding.severity == .error && $0.finding.detail.code == image.code
+                    && $0.finding.detail.offset == image.offset
+            }, "\(report.findings)")
+    }
+
+    @Test(arguments: [0, 1, 510, 511, 512, 1023, 1024, 2048, 4096]) func noImageAtAll(_ count: Int) throws {
+        for byte in [UInt8(0), 0xff] {
+            let bytes = [UInt8](repeating: byte, count: count)
+            let report = try CheckPlantedTests.check(bytes)
+            #expect(!report.isReadable && report.count(.error) == 1)
+            #expect(try CheckPlantedTests.repaired(bytes, Set(RepairKind.allCases).subtracting([.setBits])).0 == bytes)
+        }
+    }
+
     private static func disk(_ index: Int) -> [UInt8] { index == 3 ? Good.fixedDisk : Good.disk }
 
     // MARK: Failing files
@@ -112,7 +168,8 @@ import Testing
         }
     }
 
-    /// Every operation of every repair fails once: the repair says so, what was readable is, and a second run completes it.
+    /// Every operation of every repair fails once: the repair says so, what was readable is, and a second run completes
+    /// it.
     @Test(arguments: CheckPowerCutTests.cases) func failingRepairs(_ subject: CheckPowerCutTests.Case) throws {
         let planted = subject.planted
         let before = CheckPowerCutTests.disk(MemoryFile.Contents(planted.bytes))

@@ -106,8 +106,8 @@ import VHD
         #expect(again == bytes && none.isEmpty, "\(none)")
     }
 
-    /// A byte of Table Offset was changed so that a sector of ones behind the table looks like an empty table: the checksum
-    /// says that a byte is wrong, and what it was would fit as well.
+    /// A byte of Table Offset was changed so that a sector of ones behind the table looks like an empty table: the
+    /// checksum says that a byte is wrong, and what it was would fit as well.
     @Test func aShiftedTableIsNotSealed() throws {
         var image = TinyImage()
         image.footer.currentSize = 128 * 4096

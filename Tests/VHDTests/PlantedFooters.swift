@@ -147,6 +147,9 @@ extension Planted {
             Good.fixedDisk + .zeros(512) + Good.fixed().suffix(512)),
         fixed(.vhdFixedLength, "no whole MiB", .information, at: fixedEnd, [], Good.fixed()),
         fixed(
+            .vhdCurrentSize, "far more than the file, and than the geometry", .error, at: fixedEnd + 48, [],
+            Good.fixed { $0.currentSize = 1 << 50 }, unreadable),
+        fixed(
             .vhdCurrentSize, "more than the file", .error, at: fixedEnd + 48, [.tails],
             Good.fixed { ($0.currentSize, $0.geometry) = (0x2800, geometryCHS(virtualByteCount: 0x2800)) }
         ) {
