@@ -181,6 +181,11 @@ import VHDX
         #expect(try run("--undo", "copy.vhd", "copy.vhd").error.contains("is the image itself, not an undo file"))
         #expect(try run("--undo", "absent", "copy.vhd").exit == 2)
         #expect(isSame(try bytes("copy.vhd"), repaired))
+        // An undo file that cannot be made: nothing is repaired.
+        let broken = try bytes("header1.vhdx")
+        let nowhere = try run("--repair=safe", "--undo-file", "no/such/folder", "header1.vhdx")
+        #expect(nowhere.exit == 2 && nowhere.error.contains("no/such/folder: "), "\(nowhere.error)")
+        #expect(isSame(try bytes("header1.vhdx"), broken))
         // A place that is taken.
         let before = try bytes("identifier.vhdx")
         let taken = try run("--repair=safe", "--undo-file", "good.vhd", "identifier.vhdx")

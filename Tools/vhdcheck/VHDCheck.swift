@@ -145,7 +145,10 @@ struct VHDCheck: Tool {
         let saving = try UndoFile(file) { () throws(IOError) in try UndoPlace.make(wanted, for: image) }
         defer {
             outcome.repair?.undoFile = saving.journal?.path
-            if let journal = saving.journal { run.addOutput(journal.path, byteCount: try? journal.byteCount()) }
+            if let journal = saving.journal {
+                run.addOutput(image, byteCount: try? file.byteCount())
+                run.addOutput(journal.path, byteCount: try? journal.byteCount())
+            }
         }
         do {
             outcome.repair?.actions = try ImageChecker.repair(
