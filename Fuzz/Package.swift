@@ -27,6 +27,8 @@ let package = Package(
         fuzz("Digests", ["DiskModel"]),
         fuzz("VHDImage", ["DiskModel", "DiskFormats"]),
         fuzz("VHDXImage", ["DiskModel", "DiskFormats"]),
+        fuzz("VHDEdits", ["DiskModel", "DiskFormats"]),
+        fuzz("VHDXEdits", ["DiskModel", "DiskFormats"]),
         fuzz("HRLLog", ["DiskModel", "DiskFormats"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],

@@ -56,6 +56,8 @@ struct ImageCheck {
     let image: ImageParser
     let options: CheckOptions
     var report: CheckReport
+    /// What mends the batmap.
+    var batmapRepairs: [RepairKind] = []
 
     var file: any BlockFile { image.file }
 

@@ -6,6 +6,7 @@ import DiskModel
 extension ImageCheck {
     mutating func checkBatmap() throws {
         guard let (header, offset) = image.batmap else { return }
+        batmapRepairs = try Batmap.canClear(image) ? [.batmap] : []
         let sum = try Batmap.checksum(file, header, image.footer.currentSize)
         if sum != header.checksum {
             report.add(
@@ -13,7 +14,7 @@ extension ImageCheck {
                 FormatError(
                     .vhdBatmap, field: "Checksum", offset: offset + 24,
                     "of the batmap is \(hex(header.checksum)), its bytes give \(hex(sum))", section: "14"),
-                repairs: Batmap.canClear(image) ? [.batmap] : [])
+                repairs: batmapRepairs)
         }
         if options.isDeep { try checkUnallocatedBits() }
     }
@@ -27,7 +28,7 @@ extension ImageCheck {
             FormatError(
                 .vhdBatmap, field: "batmap", offset: place.offset,
                 "calls block \(place.block) full, and its bitmap has clear bits", section: "14"),
-            repairs: Batmap.canClear(image) ? [.batmap] : [])
+            repairs: batmapRepairs)
     }
 
     private mutating func checkUnallocatedBits() throws {
@@ -46,7 +47,7 @@ extension ImageCheck {
                         FormatError(
                             .vhdBatmap, field: "batmap", offset: layout.tableOffset + 4 * block,
                             "calls block \(block) full, and it is not allocated", section: "14"),
-                        repairs: Batmap.canClear(image) ? [.batmap] : [])
+                        repairs: batmapRepairs)
                 }
             }
         }
@@ -84,8 +85,22 @@ enum Batmap {
         header.mapOffset..<header.mapOffset + UInt64(header.mapSize) * sectorByteCount
     }
 
-    /// Whether nothing else stands where the map is: it is zeroed whole.
-    static func canClear(_ image: ImageParser) -> Bool {
+    /// Whether nothing at all stands where the map is: it is zeroed whole.
+    static func canClear(_ image: ImageParser) throws -> Bool {
+        guard isApart(image), HeaderMending.isTrusted(image), let (header, _) = image.batmap, let layout = image.layout
+        else { return false }
+        let map = range(header)
+        var table = BlockAllocationTable(image.file, layout)
+        var isFree = true
+        try table.forEachEntry(layout) { _, entry in
+            let offset = UInt64(entry) * sectorByteCount
+            if (offset..<offset + layout.strideByteCount).overlaps(map) { isFree = false }
+        }
+        return isFree
+    }
+
+    /// Whether no other structure stands where the map is.
+    static func isApart(_ image: ImageParser) -> Bool {
         guard let (header, offset) = image.batmap, let layout = image.layout, let table = image.header else {
             return false
         }

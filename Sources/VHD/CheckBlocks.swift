@@ -26,9 +26,11 @@ extension ImageCheck {
         var order = BlockOrder()
         var space = UsedSpace(claimedStructures(layout))
         let contents = BlockContents(file, layout)
-        let drops: [RepairKind] = BlockMending.canEditTable(layout) ? [.dropBlocks] : []
+        let drops: [RepairKind] = BlockMending.canEditTable(image, layout) ? [.dropBlocks] : []
         let canLengthen = TailMending.canLengthen(image)
         var (done, total) = (UInt64(0), UInt64(0))
+        // Makers leave room before the first block; what is left of a lost block is as large as one.
+        var smallestGap = layout.strideByteCount
         try order.survey(&table, layout) { event in
             switch event {
             case .counted(let count): total = count * layout.strideByteCount
@@ -36,7 +38,8 @@ extension ImageCheck {
             case .givenUp: break
             case .block(let place, let isSound):
                 let range = place.offset..<place.offset + layout.strideByteCount
-                space.claim(range) { noteGap($0) }
+                space.claim(range) { noteGap($0, atLeast: smallestGap) }
+                smallestGap = Self.smallestGap
                 if range.upperBound > layout.contentsEnd { try noteTail(place, layout, canLengthen) }
                 guard options.isDeep else { return }
                 if isSound { try checkContents(place, contents, layout) }
@@ -44,7 +47,7 @@ extension ImageCheck {
                 try progress(done, total)
             }
         }
-        space.finish(layout.contentsEnd) { noteGap($0) }
+        space.finish(layout.contentsEnd) { noteGap($0, atLeast: smallestGap) }
         if options.isDeep {
             report.deepByteCount = total
             try progress(total, total)
@@ -64,10 +67,12 @@ extension ImageCheck {
         }.sorted { $0.lowerBound < $1.lowerBound }
     }
 
+    /// Blocks whose data begins at a page leave up to seven sectors between them.
+    private static let smallestGap = 8 * sectorByteCount
+
     /// Rule 25.
-    private mutating func noteGap(_ gap: Range<UInt64>) {
-        // Blocks whose data begins at a page leave up to seven sectors.
-        guard gap.upperBound - gap.lowerBound > 7 * sectorByteCount else { return }
+    private mutating func noteGap(_ gap: Range<UInt64>, atLeast smallest: UInt64) {
+        guard gap.upperBound - gap.lowerBound >= smallest else { return }
         report.add(
             .information,
             FormatError(
@@ -110,7 +115,7 @@ extension ImageCheck {
                     offset: place.offset + layout.bitmapByteCount + UInt64(first.lowerBound) * sectorByteCount,
                     "holds data in \(count) sectors from its sector \(first.lowerBound) on whose bits are clear: "
                         + "some programs read the data, others zeros", section: "8.1"),
-                repairs: [.setBits, .zeroSectors])
+                repairs: HeaderMending.isTrusted(image) ? [.setBits, .zeroSectors] : [])
         }
         noteBitsPastEnd(place, bitmap, layout)
         try checkBatmapBit(place, bitmap, layout)
@@ -167,8 +172,8 @@ struct BlockContents {
                 let count = Int(min(UInt64(buffer.byteCount), limit - position))
                 try buffer.fill(count, from: file, at: position)
                 let first = Int((position - start) / sectorByteCount)
-                let sectors = first..<min(visible, first + count / Int(sectorByteCount))
                 if first < visible {
+                    let sectors = first..<min(visible, first + count / Int(sectorByteCount))
                     Self.appendStray(&stray, sectors, bitmap, buffer.bytes(0..<sectors.count * Int(sectorByteCount)))
                 }
                 position += UInt64(count)

@@ -19,8 +19,29 @@ struct BlockList: Sendable {
         try table.forEachEntry(layout) { block, entry in
             places.append(UInt64(entry) << 32 | block)
         }
-        places.sort()
+        sortPlaces()
         dropped = [UInt64](repeating: 0, count: places.count / 64 + 1)
+    }
+
+    /// A heap sort, which needs no memory besides; the library's takes half as much again.
+    private mutating func sortPlaces() {
+        for start in stride(from: places.count / 2 - 1, through: 0, by: -1) { sink(start, below: places.count) }
+        for end in stride(from: places.count - 1, to: 0, by: -1) {
+            places.swapAt(0, end)
+            sink(0, below: end)
+        }
+    }
+
+    /// Moves a place down in the heap until none below it is larger.
+    private mutating func sink(_ start: Int, below end: Int) {
+        var parent = start
+        while 2 * parent + 1 < end {
+            var child = 2 * parent + 1
+            if child + 1 < end, places[child] < places[child + 1] { child += 1 }
+            guard places[parent] < places[child] else { return }
+            places.swapAt(parent, child)
+            parent = child
+        }
     }
 
     var count: Int { places.count }
@@ -49,6 +70,10 @@ struct EmptyBlocks {
     /// Whether the block that stands at `offset` can be given up. Only sectors inside the disk count, and in a dynamic
     /// image only those whose bits are set: the others read as zeros whatever stands there.
     mutating func isEmpty(_ block: UInt64, at offset: UInt64) throws(IOError) -> Bool {
+        // A bitmap in a hole of the file has no bit set.
+        guard let first = try data(from: offset), first.lowerBound < offset + layout.bitmapByteCount else {
+            return true
+        }
         let bitmap = SectorBitmap(try file.bytes(at: offset, count: Int(layout.bitmapByteCount)))
         let visible = Int(layout.visibleByteCount(ofBlock: block).dividedRoundingUp(by: sectorByteCount))
         let data = offset + layout.bitmapByteCount

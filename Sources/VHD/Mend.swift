@@ -53,6 +53,8 @@ struct Mender {
     let file: any BlockFile
     let kinds: Set<RepairKind>
     var actions = RepairActions()
+    /// What the file held when it was last looked at, until something is written.
+    private var survey: ImageParser?
 
     init(_ file: any BlockFile, _ kinds: Set<RepairKind>) { (self.file, self.kinds) = (file, kinds) }
 
@@ -83,8 +85,15 @@ struct Mender {
     /// Runs a step on what the file holds now; nothing where there is no footer to begin with.
     private mutating func step(_ body: (inout Mender, ImageParser) throws -> Void) throws {
         let image: ImageParser
-        do { image = try ImageParser(surveying: file) } catch is FormatError { return }
+        if let survey {
+            image = survey
+        } else {
+            do { image = try ImageParser(surveying: file) } catch is FormatError { return }
+        }
+        let count = actions.count
         try body(&self, image)
+        // Whatever is written is told as an action.
+        survey = actions.count == count ? image : nil
     }
 
     /// Writes and waits until it is durable.
@@ -99,10 +108,13 @@ struct RepairActions {
     private static let keptCount = 1000
     private var kept: [RepairAction] = []
     private var counts: [RepairKind: Int] = [:]
+    /// How many there were.
+    private(set) var count = 0
 
     mutating func add(
         _ kind: RepairKind, _ code: FormatError.Code, at offset: UInt64, _ what: @autoclosure () -> String
     ) {
+        count += 1
         counts[kind, default: 0] += 1
         guard counts[kind, default: 0] <= Self.keptCount else { return }
         kept.append(RepairAction(kind, code, at: offset, what()))

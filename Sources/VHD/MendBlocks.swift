@@ -5,7 +5,9 @@ import DiskModel
 /// What can be mended in the table and the blocks, decided the same way by check and repair.
 enum BlockMending {
     /// Entries are written a sector of the table at a time.
-    static func canEditTable(_ layout: SparseLayout) -> Bool { layout.tableOffset % sectorByteCount == 0 }
+    static func canEditTable(_ image: ImageParser, _ layout: SparseLayout) -> Bool {
+        layout.tableOffset % sectorByteCount == 0 && HeaderMending.isTrusted(image)
+    }
 
     /// Where everything ends that has a place in the file, whether the file reaches that far or not.
     static func usedEnd(_ image: ImageParser, _ layout: SparseLayout) throws -> UInt64 {
@@ -33,14 +35,14 @@ enum BlockMending {
 extension Mender {
     /// Rules 20, 21 and 22: gives up blocks that stand where none can be.
     mutating func dropBlocks(_ image: ImageParser) throws {
-        guard let layout = image.layout, BlockMending.canEditTable(layout), image.footers.active.isValid else { return }
+        guard let layout = image.layout, BlockMending.canEditTable(image, layout) else { return }
         var survey = BlockAllocationTable(file, layout)
         // Of its own: the one above is being read.
         var table = BlockAllocationTable(file, layout)
         var order = BlockOrder()
         var isFirst = true
         func drop(_ block: UInt64, _ code: FormatError.Code) throws {
-            if isFirst, Batmap.canClear(image) { try clearBatmap(image, for: .dropBlocks) }
+            if isFirst, Batmap.isApart(image) { try clearBatmap(image, for: .dropBlocks) }
             isFirst = false
             try table.set(block, to: unallocatedEntry)
             if table.dirtyPieces.count > 256 { try table.writeDirtyPieces() }
@@ -60,7 +62,9 @@ extension Mender {
 
     /// Rule 23: makes all readers see the same in sectors under clear bits.
     mutating func mendStrayData(_ image: ImageParser, _ progress: EditProgress) throws {
-        guard let layout = image.layout, image.footer.diskType == DiskTypeCode.dynamic else { return }
+        guard let layout = image.layout, image.footer.diskType == DiskTypeCode.dynamic,
+            HeaderMending.isTrusted(image)
+        else { return }
         let contents = BlockContents(file, layout)
         let total = layout.contentsEnd
         var isChanged = false
@@ -105,7 +109,7 @@ extension Mender {
 
     /// Rule 32: a map without a bit is always right.
     mutating func mendBatmap(_ image: ImageParser) throws {
-        guard let (header, _) = image.batmap, Batmap.canClear(image), try !hasBlockOverBatmap(image) else { return }
+        guard let (header, _) = image.batmap, try Batmap.canClear(image) else { return }
         let isRight = try header.checksum == Batmap.checksum(file, header, image.footer.currentSize)
         guard try !isRight || hasWrongBit(image) else { return }
         try clearBatmap(image, for: .batmap)
@@ -118,18 +122,6 @@ extension Mender {
         let sector = try file.bytes(at: offset, count: BatmapHeader.byteCount)
         try writeDurably(patched(sector, at: 24, bigEndianBytes(UInt32.max)), at: offset)
         actions.add(kind, .vhdBatmap, at: offset, "batmap cleared: no block is called full")
-    }
-
-    private func hasBlockOverBatmap(_ image: ImageParser) throws -> Bool {
-        guard let (header, _) = image.batmap, let layout = image.layout else { return false }
-        let map = Batmap.range(header)
-        var table = BlockAllocationTable(file, layout)
-        var isHit = false
-        try table.forEachEntry(layout) { _, entry in
-            let offset = UInt64(entry) * sectorByteCount
-            if (offset..<offset + layout.strideByteCount).overlaps(map) { isHit = true }
-        }
-        return isHit
     }
 
     /// Whether the map calls a block full that is not, or is not there.

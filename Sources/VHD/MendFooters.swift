@@ -48,7 +48,7 @@ enum FooterMending {
         if image.footers.trailing.failsOnlyChecksum { return .after(image.footers.trailing.offset) }
         let fileEnd = try image.file.byteCount()
         let behind = fileEnd.roundedUp(to: sectorByteCount)
-        guard let layout = image.layout else { return .after(behind) }
+        guard let layout = image.layout, HeaderMending.isTrusted(image) else { return .after(behind) }
         let usedEnd = try BlockMending.usedEnd(image, layout)
         if fileEnd == behind, usedEnd <= fileEnd - sectorByteCount { return .after(fileEnd - sectorByteCount) }
         // Half a sector that is there would be filled up with zeros and count as data.
@@ -59,8 +59,8 @@ enum FooterMending {
     static func canEdit(_ image: ImageParser) -> Bool {
         let footers = image.footers
         guard footers.active.isValid else { return false }
-        let other = footers.usesTrailing ? footers.copy : footers.trailing
-        return footers.active.offset % sectorByteCount == 0 || other?.isValid == true
+        // Torn, it would leave the other one, which then must say the same.
+        return footers.active.offset % sectorByteCount == 0 || footers.copy?.bytes == footers.active.bytes
     }
 
     /// Whether the footer can be made to lead to a header that stands at 512.

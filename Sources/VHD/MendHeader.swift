@@ -14,30 +14,60 @@ enum HeaderMending {
         try image.file.bytes(at: image.headerOffset, count: DynamicHeader.byteCount)
     }
 
-    /// Whether everything in a header with a wrong checksum fits the image.
+    /// Whether everything in a header with a wrong checksum fits the image, and nothing else would.
     static func isPlausible(_ image: ImageParser) throws -> Bool {
         guard image.header != nil, image.headerOffset % sectorByteCount == 0,
             image.headerOffset == image.footer.dataOffset
         else { return false }
-        return try Plausibility.holds(image.file, range(image))
+        return try Plausibility.holds(image.file, range(image)) && !isExplainedOtherwise(image)
     }
 
-    /// Whether a repair may change the header: it is right as it stands, and it is the footer's.
-    static func canEdit(_ image: ImageParser) throws -> Bool {
+    /// Whether the sum is that of a header in which one byte of a number that says where blocks are was another, and that
+    /// header would fit the image as well: a table that was shifted by a sector may look like an empty one.
+    private static func isExplainedOtherwise(_ image: ImageParser) throws -> Bool {
+        let bytes = try bytes(image)
+        let stored: UInt32 = bytes.rawBytes.integer(at: DynamicHeader.checksumOffset, .big)
+        let found = complementedByteSum(bytes.rawBytes, skippingField: DynamicHeader.checksumOffset)
+        // Both are complements: what the bytes gained, the sum lost.
+        let gain = Int(Int32(bitPattern: stored &- found))
+        for offset in [16..<24, 28..<36].joined() {
+            guard let other = UInt8(exactly: Int(bytes[offset]) - gain) else { continue }
+            let overlay = try OverlayFile(over: image.file)
+            try overlay.write([other], at: image.headerOffset + UInt64(offset))
+            if try Plausibility.holds(overlay, range(image)) { return true }
+        }
+        return false
+    }
+
+    /// Rules whose breach leaves in doubt where blocks are, and what they hold.
+    private static let doubts: Set<FormatError.Code> = [
+        .vhdChecksum, .vhdHeader, .vhdBlockSize, .vhdMaxTableEntries, .vhdTableOffset, .vhdEncrypted,
+    ]
+
+    /// Whether a repair may change the header, or anything by what it says: it is right as it stands, and the footer's.
+    static func isTrusted(_ image: ImageParser) -> Bool {
         guard image.header != nil, image.headerOffset == image.footer.dataOffset, image.footers.active.isValid else {
             return false
         }
-        let field = image.headerOffset + UInt64(DynamicHeader.checksumOffset)
-        return !image.findings.all.contains { $0.detail.code == .vhdChecksum && $0.detail.offset == field }
+        let footers = [image.footers.trailing.offset, 0].map { $0 + UInt64(Footer.checksumOffset) }
+        return !image.findings.all.contains { finding in
+            finding.severity == .error && doubts.contains(finding.detail.code)
+                && !footers.contains(finding.detail.offset)
+        }
     }
 
     /// Whether changed bytes can be written so that the header is whole at every moment.
-    static func canWrite(_ new: [UInt8], over old: [UInt8], _ image: ImageParser) throws(IOError) -> Bool {
+    static func canWrite(_ new: [UInt8], over old: [UInt8], _ image: ImageParser) throws -> Bool {
         if isOneSector(new, old, image) { return true }
         let footers = image.footers
-        return footers.trailing.isValid && footers.copy?.isValid == true
-            && footers.copy?.bytes == footers.trailing.bytes && footers.trailing.storedByteCount == sectorByteCount
-            && footers.trailing.offset % sectorByteCount == 0
+        guard let copy = footers.copy, copy.isValid, let layout = image.layout else { return false }
+        if footers.trailing.isValid {
+            guard copy.bytes == footers.trailing.bytes, footers.trailing.storedByteCount == sectorByteCount,
+                footers.trailing.offset % sectorByteCount == 0
+            else { return false }
+        }
+        // What stands behind the end for a while must not be taken for the missing tail of a block.
+        return try BlockMending.usedEnd(image, layout) <= layout.contentsEnd
     }
 
     static func isOneSector(_ new: [UInt8], _ old: [UInt8], _ image: ImageParser) -> Bool {
@@ -47,7 +77,7 @@ enum HeaderMending {
 
     /// Whether a repair of these kinds gets through.
     static func canMend(_ image: ImageParser, _ kinds: Set<RepairKind>) throws -> Bool {
-        guard try canEdit(image) else { return false }
+        guard isTrusted(image) else { return false }
         let old = try bytes(image)
         let changes = try HeaderChanges(image, kinds)
         return try !changes.all.isEmpty && canWrite(changes.applied(to: old), over: old, image)
@@ -129,7 +159,7 @@ extension DynamicHeader {
 extension Mender {
     /// Rule 5, of the dynamic header.
     mutating func mendHeaderChecksum(_ image: ImageParser) throws {
-        guard image.header != nil, try !HeaderMending.canEdit(image), image.footers.active.isValid,
+        guard image.header != nil, !HeaderMending.isTrusted(image), image.footers.active.isValid,
             try HeaderMending.isPlausible(image)
         else { return }
         let new = sealing(try HeaderMending.bytes(image), checksumAt: DynamicHeader.checksumOffset)
@@ -158,21 +188,21 @@ extension Mender {
     /// Step 6, for a header of which both sectors change.
     private func replaceHeader(_ image: ImageParser, with new: [UInt8]) throws {
         let footer = image.footers.active.bytes
-        // Whole sectors: the footer that is last begins at one and has 512 bytes.
-        let end = try file.byteCount()
+        let oldEnd = try file.byteCount()
+        let end = oldEnd.roundedUp(to: sectorByteCount)
         let leading = sealing(patched(footer, at: 16, bigEndianBytes(end)), checksumAt: Footer.checksumOffset)
         do {
             try writeDurably(new, at: end)
             try writeDurably(leading, at: end + UInt64(DynamicHeader.byteCount))
         } catch {
-            // Both old footers still stand; without the new end the file is as it was.
-            do { try file.resize(to: end) } catch {}
+            // What is in use is not touched yet; without the new end the file is as it was.
+            do { try file.resize(to: oldEnd) } catch {}
             throw error
         }
         try writeDurably(leading, at: 0)
         try writeDurably(new, at: image.headerOffset)
         try writeDurably(footer, at: 0)
-        try file.resize(to: end)
+        try file.resize(to: oldEnd)
         try file.sync()
     }
 }

@@ -5,7 +5,7 @@ import DiskModel
 enum TailMending {
     /// Whether blocks that go on past the end can get their missing tails: the footer, which then moves, is known.
     static func canLengthen(_ image: ImageParser) -> Bool {
-        image.layout != nil && image.footers.active.isValid && image.footers.active.isSparse
+        image.layout != nil && HeaderMending.isTrusted(image)
     }
 }
 
@@ -55,7 +55,10 @@ extension Mender {
             return actions.add(
                 .tails, .vhdCurrentSize, at: trailing.offset, "file lengthened with zeros to the disk's size")
         }
-        guard try file.isZero(size..<trailing.offset) else { return }
+        // Before the cut, an earlier run may have written the footer.
+        guard try file.isZero(size + sectorByteCount..<trailing.offset) else { return }
+        let first = try file.bytes(at: size, count: Int(sectorByteCount))
+        guard isZero(first.rawBytes) || first == trailing.bytes else { return }
         try writeDurably(trailing.bytes, at: size)
         try file.resize(to: size + sectorByteCount)
         try file.sync()

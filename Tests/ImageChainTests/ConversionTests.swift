@@ -108,7 +108,7 @@ import ToolTesting
         for _ in 0..<4 {
             let target = MemoryFile()
             _ = try fill(try kind.image(20 << 20).builder(on: target), from: source)
-            let made = try target.bytes(at: 0, count: Int(try target.byteCount()))
+            let made = try target.bytes(at: 0, count: Int(target.byteCount()))
             let isSame = first == nil || first == made
             #expect(isSame, "\(kind)")
             first = made
@@ -138,7 +138,7 @@ import ToolTesting
             let source = try open(MemoryFile(MemoryFile.Contents(bytes)), .raw)
             do {
                 _ = try fill(try kind.image(3 << 20).builder(on: target), from: source)
-            } catch let error as DiskError {
+            } catch {
                 #expect(error.ioError?.reason == .errno(28), "\(error)")
                 failed += 1
             }

@@ -252,4 +252,24 @@ import VHDX
             #expect(complaints == "")
         }
     }
+
+    /// What nothing claims: none in our images; what somebody puts behind a VHDX's last block, and qemu's own gap.
+    @Test func unclaimed() throws {
+        let none = try map("--unclaimed", "disk.vhdx")
+        #expect(none.output == "     FILE OFFSET           LENGTH CONTENTS\n0 unclaimed ranges: 0 B\n")
+        var bytes = try fileBytes(scratch.path("disk.vhdx"))
+        let end = bytes.count
+        bytes += [UInt8].zeros(1 << 20) + [UInt8](repeating: 7, count: 1 << 20)
+        _ = try scratch.write("longer.vhdx", bytes)
+        let rows = try map("--unclaimed", "--tsv", "longer.vhdx")
+        #expect(rows.output == "file_offset\tlength\tcontents\tfile\n\(end)\t2097152\tdata\tlonger.vhdx\n")
+        let lines = try map("--unclaimed", "--json", "longer.vhdx")
+        #expect(lines.output.contains(#""unclaimed":2097152"#))
+        let failed = try map("--unclaimed", "--json", "absent.vhdx")
+        #expect(failed.exit == 2)
+        if let complaints = try schemaComplaints(lines.output + failed.output, schema: "vhdmap") {
+            #expect(complaints.isEmpty, "\(complaints)")
+        }
+        #expect(try map("--unclaimed", "--chain", "disk.vhdx").exit == 64)
+    }
 }

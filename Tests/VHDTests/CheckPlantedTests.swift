@@ -37,7 +37,9 @@ import VHD
         let errors = Set(report.findings.filter { $0.finding.severity == .error }.map(\.finding.detail.code))
         #expect(errors.subtracting([planted.code]) == planted.otherErrors, "\(all)")
         #expect(report.isReadable == planted.isReadable)
-        if planted.isReadable {
+        if planted.lacksData {
+            #expect(throws: DiskError.self) { _ = try contents(VHDLayer(reading: MemoryFile(planted.bytes))) }
+        } else if planted.isReadable {
             #expect(try contents(VHDLayer(reading: MemoryFile(planted.bytes))) == planted.disk)
         } else {
             #expect(throws: DiskError.self) { _ = try VHDLayer(reading: MemoryFile(planted.bytes)).census() }
@@ -67,7 +69,8 @@ import VHD
 
     @Test(arguments: Planted.all) func othersChangeNothing(_ planted: Planted) throws {
         for left in [RepairKind.setBits, .zeroSectors] {
-            let kinds = Set(RepairKind.allCases).subtracting(planted.repairs).subtracting([left])
+            let kinds = Set(RepairKind.allCases).subtracting(planted.repairs)
+                .subtracting(planted.otherRepairs.union([left]))
             let (bytes, actions) = try Self.repaired(planted.bytes, kinds)
             #expect(bytes == planted.bytes && actions.isEmpty, "\(actions)")
         }
@@ -88,6 +91,49 @@ import VHD
         #expect(try contents(Good.xen().layer()) == Good.disk)
     }
 
+    /// Everything at once that can cost nothing: the disk stays what it is, and doing it again does nothing.
+    @Test(arguments: Planted.all) func losslessTogether(_ planted: Planted) throws {
+        let (bytes, actions) = try Self.repaired(planted.bytes, RepairKind.lossless)
+        let report = try Self.check(bytes, planted.options)
+        if !planted.repairs.isDisjoint(with: RepairKind.lossless) {
+            #expect(!actions.isEmpty && !Self.isShown(planted, in: report), "\(actions) \(report.findings)")
+        }
+        if planted.isReadable { #expect(report.isReadable) }
+        if report.isReadable, !planted.lacksData {
+            #expect(try contents(VHDLayer(reading: MemoryFile(bytes))) == planted.disk)
+        }
+        let (again, none) = try Self.repaired(bytes, RepairKind.lossless)
+        #expect(again == bytes && none.isEmpty, "\(none)")
+    }
+
+    /// A byte of Table Offset was changed so that a sector of ones behind the table looks like an empty table: the checksum
+    /// says that a byte is wrong, and what it was would fit as well.
+    @Test func aShiftedTableIsNotSealed() throws {
+        var image = TinyImage()
+        image.footer.currentSize = 128 * 4096
+        image.footer.geometry = geometryCHS(virtualByteCount: 128 * 4096)
+        image.header?.maxTableEntries = 128
+        image.table = [UInt32](repeating: .max, count: 128)
+        image.body = [UInt8](repeating: 0xff, count: 512)
+        image.addBlock(5, bits: 0xff, fill: 1)
+        let shifted = image.bytes.with([8], at: 512 + 22)
+        let report = try Self.check(shifted)
+        let sum = try #require(report.findings.first { $0.finding.detail.code == .vhdChecksum })
+        #expect(sum.repairs.isEmpty && !report.isReadable)
+        #expect(try Self.repaired(shifted, RepairKind.lossless).1.isEmpty)
+        // The same image with only its checksum wrong.
+        let plain = image.bytes.flipped(512 + 39)
+        #expect(try Self.repaired(plain, [.checksums]).0 == image.bytes)
+    }
+
+    @Test func signedSumsOfTheFirstBatmaps() throws {
+        let image = Good.xen(map: 0b1000_0000) { image, batmap in
+            image.body[1024 + 4608] = 0xff
+            (batmap.version, batmap.checksum) = (0x0001_0001, 127)
+        }
+        #expect(try !Self.check(image.bytes).findings.contains { $0.finding.detail.code == .vhdBatmap })
+    }
+
     @Test func bothReadingsAtOnceAreRefused() {
         #expect(throws: DiskError.self) {
             _ = try VHDChecker.repair(MemoryFile(Good.dynamic().bytes), [.setBits, .zeroSectors], .init()) { _, _ in }
@@ -96,5 +142,5 @@ import VHD
 }
 
 extension Planted {
-    static let all = copies + footerFields
+    static let all = copies + footerFields + headerFields + parents + tables + blocks + batmaps
 }

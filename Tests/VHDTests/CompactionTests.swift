@@ -106,6 +106,87 @@ func patchwork(
         #expect(plan.droppedBlockCount == 2)
     }
 
+    /// A block with holes goes where old bytes stand: they do not show through.
+    @Test func holesAreCopiedAsZeros() throws {
+        let block: UInt64 = 65536
+        let file = MemoryFile(try newImage(.dynamic, 8 * block, block: block))
+        let disk = try VHDLayer(writing: file)
+        try disk.write([UInt8](repeating: 0x77, count: Int(block)).rawBytes, at: 3 * block)
+        for at in [block, 2 * block + 30 * 512, 5 * block - 512] {
+            try disk.write([UInt8](repeating: 0x11, count: 512).rawBytes, at: at)
+        }
+        try disk.close()
+        // The first block in the file loses its bits and keeps its bytes.
+        let layer = try VHDLayer(reading: file)
+        guard case .file(let data) = try layer.extents(in: 3 * block..<4 * block, limit: 1)[0].source else {
+            Issue.record("block 3 is not there")
+            return
+        }
+        try file.write([UInt8].zeros(512), at: data - 512)
+        let (_, plan) = try checkCompaction(file.contents)
+        #expect(plan.droppedBlockCount == 1 && plan.movedBlockCount == 1)
+    }
+
+    /// Images with a few bytes changed at random: refused, or compacted and resized without a change of what is read.
+    @Test func randomDamage() throws {
+        let seed = UInt64.random(in: 0 ... .max)
+        print("CompactionTests.randomDamage: seed \(seed)")
+        var (random, done) = (SplitMix(seed: seed), 0)
+        let originals = [
+            ResizeTests.blocks(ResizeTests.xenImage(), shift: 0).bytes,
+            CompactionPowerCutTests.differencing().allBytes, ResizePowerCutTests.untidy(DiskTypeCode.dynamic).allBytes,
+        ]
+        for turn in 0..<1500 {
+            var bytes = originals[turn % 3]
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                // Where the structures are, mostly.
+                let most = turn % 5 == 0 ? bytes.count : 2600
+                bytes[Int.random(in: 0..<most, using: &random)] = UInt8.random(in: 0...255, using: &random)
+            }
+            if turn % 2 == 0 { mendSums(&bytes) }
+            let size = UInt64.random(in: 1...300, using: &random) * 512
+            guard let before = try? contentsIfSmall(bytes) else { continue }
+            for step in 0..<2 {
+                let file = MemoryFile(bytes)
+                do {
+                    if step == 0 {
+                        _ = try VHDCompactor.plan(file, progress: quiet)
+                    } else {
+                        _ = try VHDResizer.plan(file, to: size)
+                    }
+                } catch {
+                    #expect(file.allBytes == bytes)
+                    continue
+                }
+                if step == 0 {
+                    _ = try VHDCompactor.compact(file, progress: quiet)
+                } else {
+                    _ = try VHDResizer.resize(file, to: size, progress: quiet)
+                }
+                let found = try contents(try VHDLayer(reading: file))
+                #expect(found == (step == 0 ? before : resized(before, to: size)), "seed \(seed), turn \(turn)")
+                done += 1
+            }
+        }
+        #expect(done > 100)
+    }
+
+    private func contentsIfSmall(_ bytes: [UInt8]) throws -> [UInt8]? {
+        let layer = try VHDLayer(reading: MemoryFile(bytes))
+        return layer.geometry.virtualByteCount > 4 << 20 ? nil : try contents(layer)
+    }
+
+    /// Makes the checksums of both footers and the header right again.
+    private func mendSums(_ bytes: inout [UInt8]) {
+        for (start, count, field) in [(0, 512, 64), (512, 1024, 36), (bytes.count - 512, 512, 64)] {
+            var part = Array(bytes[start..<start + count])
+            let sum = complementedByteSum(part.rawBytes, skippingField: field)
+            var raw = part.mutableRawBytes
+            raw.store(sum, at: field, .big)
+            bytes.replaceSubrange(start..<start + count, with: part)
+        }
+    }
+
     /// What lies past the disk's end in the last block does not keep it.
     @Test func tailsDoNotCount() throws {
         var image = TinyImage()

@@ -41,14 +41,14 @@ enum RealImages {
     }()
 
     /// An unpacked image; the file is gone as soon as the object is.
-    static func open(_ name: String) throws -> PosixFile? {
-        guard let folder else { return nil }
+    static func open(_ name: String) throws -> PosixFile? { try folder.map { try unpack("\($0)/\(name).gz") } }
+
+    static func unpack(_ source: String) throws -> PosixFile {
         let path = NSTemporaryDirectory() + "/vhdtests-\(UUID().uuidString)"
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/bin/sh")
         process.arguments = [
-            "-c", "gzip -dc \"$1\" | dd of=\"$2\" conv=sparse bs=64k status=none",
-            "sh", "\(folder)/\(name).gz", path,
+            "-c", "gzip -dc \"$1\" | dd of=\"$2\" conv=sparse bs=64k status=none", "sh", source, path,
         ]
         try process.run()
         process.waitUntilExit()
@@ -94,7 +94,7 @@ enum RealImages {
         #expect(try VHDLayer.recognises(layer.file))
     }
 
-    private static func hash(
+    static func hash(
         _ layer: VHDLayer, _ range: Range<UInt64>, _ parent: VHDLayer?, _ digest: Digest, skipsHoles: Bool,
         _ hasData: inout Bool
     ) throws {

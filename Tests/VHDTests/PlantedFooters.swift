@@ -5,30 +5,6 @@ import VHD
 
 /// Rules 1 to 14.
 extension Planted {
-    /// One in a dynamic image whose disk stays what it is.
-    private static func dynamic(
-        _ code: FormatError.Code, _ name: String, _ severity: Finding.Severity, at offset: UInt64,
-        _ repairs: Set<RepairKind>, _ bytes: [UInt8], _ more: (inout Planted) -> Void = { _ in }
-    ) -> Planted {
-        var planted = Planted(
-            name: name, bytes: bytes, code: code, severity: severity, offset: offset, repairs: repairs, disk: Good.disk)
-        more(&planted)
-        return planted
-    }
-
-    private static func fixed(
-        _ code: FormatError.Code, _ name: String, _ severity: Finding.Severity, at offset: UInt64,
-        _ repairs: Set<RepairKind>, _ bytes: [UInt8], _ more: (inout Planted) -> Void = { _ in }
-    ) -> Planted {
-        var planted = Planted(
-            name: name, bytes: bytes, code: code, severity: severity, offset: offset, repairs: repairs,
-            disk: Good.fixedDisk)
-        more(&planted)
-        return planted
-    }
-
-    private static func unreadable(_ planted: inout Planted) { planted.isReadable = false }
-
     private static let good = Good.dynamic().bytes
     /// Where the trailing footers stand.
     private static let end = good.count - 512
@@ -37,44 +13,44 @@ extension Planted {
 
     /// Rules 1 to 5.
     static let copies: [Planted] = [
-        dynamic(
+        sparse(
             .vhdTrailingFooter, "cookie", .error, at: endOffset, [.footer],
             good.withTrailing { $0.with([0x43], at: 0).withSum(at: 64) }),
-        dynamic(
+        sparse(
             .vhdTrailingFooter, "overwritten by XenServer", .error, at: endOffset, [.footer],
             good.withTrailing { _ in [UInt8](repeating: 0xc7, count: 512) }),
-        dynamic(.vhdTrailingFooter, "zeros", .error, at: endOffset, [.footer], good.withTrailing { _ in .zeros(512) }),
-        dynamic(.vhdTrailingFooter, "cut off", .error, at: endOffset - 512, [.footer], Array(good.dropLast(512))),
-        dynamic(.vhdTrailingFooter, "cut within", .error, at: endOffset - 100, [.footer], Array(good.dropLast(100))),
+        sparse(.vhdTrailingFooter, "zeros", .error, at: endOffset, [.footer], good.withTrailing { _ in .zeros(512) }),
+        sparse(.vhdTrailingFooter, "cut off", .error, at: endOffset - 512, [.footer], Array(good.dropLast(512))),
+        sparse(.vhdTrailingFooter, "cut within", .error, at: endOffset - 100, [.footer], Array(good.dropLast(100))),
         fixed(
             .vhdTrailingFooter, "of a fixed disk", .error, at: fixedEnd, [],
             Good.fixed { $0.cookie = Array("Conectix".utf8) }, unreadable),
-        dynamic(.vhdFooterCopy, "cookie", .error, at: 0, [.footer], good.with([0x43], at: 0)),
-        dynamic(.vhdFooterCopy, "zeros", .error, at: 0, [.footer], good.with(.zeros(512), at: 0)),
-        dynamic(.vhdFooterCopy, "checksum", .error, at: 64, [.footer, .checksums], good.flipped(67)),
-        dynamic(.vhdFooterCopy, "a field under a checksum", .error, at: 64, [.footer], good.flipped(27)),
-        dynamic(.vhdFooterCopy, "type of a fixed disk", .error, at: 64, [.footer], good.with([2], at: 63)),
-        dynamic(
+        sparse(.vhdFooterCopy, "cookie", .error, at: 0, [.footer], good.with([0x43], at: 0)),
+        sparse(.vhdFooterCopy, "zeros", .error, at: 0, [.footer], good.with(.zeros(512), at: 0)),
+        sparse(.vhdFooterCopy, "checksum", .error, at: 64, [.footer, .checksums], good.flipped(67)),
+        sparse(.vhdFooterCopy, "a field under a checksum", .error, at: 64, [.footer], good.flipped(27)),
+        sparse(.vhdFooterCopy, "type of a fixed disk", .error, at: 64, [.footer], good.with([2], at: 63)),
+        sparse(
             .vhdFootersDiffer, "in the time", .warning, at: endOffset + 24, [.footer],
             good.withTrailing { $0.with([1], at: 24).withSum(at: 64) }),
-        dynamic(
+        sparse(
             .vhdFootersDiffer, "in the size", .error, at: endOffset + 54, [.footer],
             good.with(Array(good[..<512]).with([0x3e], at: 54).withSum(at: 64), at: 0)),
-        dynamic(
+        sparse(
             .vhdFootersDiffer, "in the Unique ID", .error, at: endOffset + 67, [.footer],
             good.with(Array(good[..<512]).with([7], at: 68).withSum(at: 64), at: 0)),
-        dynamic(.vhdShortFooter, "dynamic", .warning, at: endOffset, [.footer], Array(good.dropLast())),
+        sparse(.vhdShortFooter, "dynamic", .warning, at: endOffset, [.footer], Array(good.dropLast())),
         fixed(.vhdShortFooter, "fixed", .warning, at: fixedEnd, [.footer], Array(Good.fixed().dropLast())),
-        dynamic(
+        sparse(
             .vhdChecksum, "of both footers", .error, at: endOffset + 64, [.checksums],
             good.flipped(67).flipped(end + 67), unreadable),
-        dynamic(
+        sparse(
             .vhdChecksum, "of the trailing footer", .error, at: endOffset + 64, [.checksums, .footer],
             good.flipped(end + 67)),
-        dynamic(
+        sparse(
             .vhdChecksum, "of a trailing footer with another time", .error, at: endOffset + 64, [.footer],
             good.flipped(end + 27)),
-        dynamic(
+        sparse(
             .vhdChecksum, "of a trailing footer that calls itself a fixed disk's", .error, at: endOffset + 64,
             [.footer],
             good.with([2], at: end + 63)
@@ -83,10 +59,10 @@ extension Planted {
             // As a fixed disk's its file is too short.
             $0.otherErrors = [.vhdCurrentSize]
         },
-        dynamic(
+        sparse(
             .vhdChecksum, "of both footers, which differ", .error, at: endOffset + 64, [],
             good.flipped(67).flipped(end + 27), unreadable),
-        dynamic(
+        sparse(
             .vhdChecksum, "of the copy at 0, the other being gone", .error, at: 64, [.checksums],
             Array(good.flipped(67).dropLast(512))
         ) {
@@ -94,8 +70,8 @@ extension Planted {
             // No footer at the end.
             $0.otherErrors = [.vhdTrailingFooter]
         },
-        dynamic(.vhdChecksum, "of the header", .error, at: 548, [.checksums], good.flipped(512 + 39), unreadable),
-        dynamic(
+        sparse(.vhdChecksum, "of the header", .error, at: 548, [.checksums], good.flipped(512 + 39), unreadable),
+        sparse(
             .vhdChecksum, "of a header with another next pointer", .error, at: 548, [], good.flipped(512 + 15),
             unreadable),
         fixed(
@@ -108,58 +84,58 @@ extension Planted {
 
     /// Rules 6 to 14.
     static let footerFields: [Planted] = [
-        dynamic(
+        sparse(
             .vhdFeatures, "none", .warning, at: endOffset + 8, [.fields], good.withFooters { $0.with([0], at: 11) }),
-        dynamic(
+        sparse(
             .vhdFeatures, "unknown", .warning, at: endOffset + 8, [.fields],
             good.withFooters { $0.with([0x80, 0, 0, 3], at: 8) }),
         fixed(.vhdFeatures, "fixed", .warning, at: fixedEnd + 8, [.fields], Good.fixed { $0.features = 6 }),
-        dynamic(
+        sparse(
             .vhdFormatVersion, "2.0", .error, at: endOffset + 12, [], good.withFooters { $0.with([0, 2], at: 12) }
         ) {
             $0.isReadable = false
         },
-        dynamic(
+        sparse(
             .vhdFormatVersion, "2.0 at the end only", .error, at: endOffset + 12, [.footer],
             good.withTrailing { $0.with([0, 2], at: 12).withSum(at: 64) }),
         fixed(
             .vhdDataOffset, "32 bits of ones", .warning, at: fixedEnd + 16, [.fields],
             Good.fixed { $0.dataOffset = 0xffff_ffff }),
-        dynamic(
+        sparse(
             .vhdDataOffset, "into a block", .error, at: 4096, [.footer],
             good.withFooters { $0.with([0x10, 0], at: 22) }, unreadable),
-        dynamic(
+        sparse(
             .vhdDataOffset, "past the end", .error, at: endOffset + 16, [.footer],
             good.withFooters { $0.with([1], at: 18) }, unreadable),
-        dynamic(
+        sparse(
             .vhdDataOffset, "no header anywhere", .error, at: 512, [], good.with([0x58], at: 512), unreadable),
-        dynamic(
+        sparse(
             .vhdDataOffset, "unaligned", .warning, at: endOffset + 16, [],
             Good.dynamic { image in
                 image.body += .zeros(4) + (image.header?.sealed() ?? []) + .zeros(508)
                 image.footer.dataOffset = image.footerOffset - 1024 - 508
             }.bytes
         ) { $0.offset = UInt64($0.bytes.count - 512 + 16) },
-        dynamic(
+        sparse(
             .vhdUniqueID, "zero", .warning, at: endOffset + 68, [.id], good.withFooters { $0.with(.zeros(16), at: 68) }),
         fixed(.vhdUniqueID, "zero, fixed", .warning, at: fixedEnd + 68, [.id], Good.fixed { $0.uniqueID = .zero }),
-        dynamic(
+        sparse(
             .vhdReserved, "last byte", .warning, at: endOffset + 85, [.fields],
             good.withFooters { $0.with([1], at: 511) }),
-        dynamic(
+        sparse(
             .vhdReserved, "hidden", .warning, at: endOffset + 85, [.fields], good.withFooters { $0.with([1], at: 85) }),
-        dynamic(
+        sparse(
             .vhdGeometry, "tiny", .warning, at: endOffset + 56, [.geometry],
             good.withFooters { $0.with([0, 1, 1, 1], at: 56) }),
         fixed(.vhdGeometry, "fixed", .warning, at: fixedEnd + 56, [.geometry], Good.fixed { $0.heads = 9 }),
-        dynamic(
+        sparse(
             .vhdTimestamp, "a day ahead", .information, at: endOffset + 24, [],
             good.withFooters { $0.with([0x30, 0, 0, 0], at: 24) }
         ) { $0.options.now = DiskTimestamp(rawValue: 0x3000_0000 - 86400).unixSeconds },
-        dynamic(
+        sparse(
             .vhdSavedState, "saved", .warning, at: endOffset + 84, [.savedState],
             good.withFooters { $0.with([1], at: 84) }),
-        dynamic(
+        sparse(
             .vhdSavedState, "no known value", .warning, at: endOffset + 84, [.savedState],
             good.withFooters { $0.with([2], at: 84) }),
         fixed(.vhdSavedState, "fixed", .warning, at: fixedEnd + 84, [.savedState], Good.fixed { $0.savedState = 1 }),

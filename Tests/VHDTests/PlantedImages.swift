@@ -17,6 +17,8 @@ struct Planted: Sendable, CustomStringConvertible {
     var isReadable = true
     /// Errors of other rules that the same damage is, and why, where it says so beside it.
     var otherErrors: Set<FormatError.Code> = []
+    /// Kinds that mend those other errors.
+    var otherRepairs: Set<RepairKind> = []
     var options = CheckOptions()
     /// The disk's bytes when mended, and before where it is readable.
     var disk: [UInt8]
@@ -25,7 +27,35 @@ struct Planted: Sendable, CustomStringConvertible {
     /// Repairs whose intermediate state shows what neither the state before nor the state after does: see Mend.swift.
     var isLostOnTheWay = false
 
+    /// Whether it opens and still cannot be read whole, because data is missing.
+    var lacksData = false
+
     var description: String { "\(code): \(name)" }
+}
+
+extension Planted {
+    /// One in a dynamic or differencing image whose disk stays what it is.
+    static func sparse(
+        _ code: FormatError.Code, _ name: String, _ severity: Finding.Severity, at offset: UInt64,
+        _ repairs: Set<RepairKind>, _ bytes: [UInt8], _ more: (inout Planted) -> Void = { _ in }
+    ) -> Planted {
+        var planted = Planted(
+            name: name, bytes: bytes, code: code, severity: severity, offset: offset, repairs: repairs, disk: Good.disk)
+        more(&planted)
+        return planted
+    }
+
+    static func fixed(
+        _ code: FormatError.Code, _ name: String, _ severity: Finding.Severity, at offset: UInt64,
+        _ repairs: Set<RepairKind>, _ bytes: [UInt8], _ more: (inout Planted) -> Void = { _ in }
+    ) -> Planted {
+        var planted = sparse(code, name, severity, at: offset, repairs, bytes) { $0.disk = Good.fixedDisk }
+        more(&planted)
+        return planted
+    }
+
+    static func unreadable(_ planted: inout Planted) { planted.isReadable = false }
+    static func deep(_ planted: inout Planted) { planted.options.isDeep = true }
 }
 
 /// Good images to plant in. Their blocks are small, which is rule 16, and nothing else is wrong with them.

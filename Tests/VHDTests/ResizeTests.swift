@@ -223,6 +223,7 @@ func checkResize(
                 let sectors = UInt64.random(in: 1...700, using: &random) * max(1, block / 1024)
                 (contents, _) = try checkResize(contents, to: sectors * 512)
                 contents = try scribble(contents, seed: random.next(), writes: 5)
+                if sectors % 3 == 0 { contents = try checkCompaction(contents).contents }
             }
         }
     }

@@ -30,7 +30,8 @@ final class RowWriter {
         case .tsv: try run.out.line(columns.joined(separator: "\t"))
         case .text:
             try run.out.line(
-                pad("START", 16) + pad("LENGTH", 16) + "STATE   LAYER " + pad("FILE OFFSET", 18) + "  FILE")
+                Self.pad("START", 16) + Self.pad("LENGTH", 16) + "STATE   LAYER " + Self.pad("FILE OFFSET", 18)
+                    + "  FILE")
         }
     }
 
@@ -80,9 +81,9 @@ final class RowWriter {
             try run.out.line(columns.map { values[$0] ?? "" }.joined(separator: "\t"))
         case .text:
             try run.out.line(
-                pad("\(extent.offset)", 16) + pad("\(extent.byteCount)", 16)
-                    + state + String(repeating: " ", count: 8 - state.utf8.count) + pad("\(mapped.layer)", 5)
-                    + pad(fileOffset.map { "\($0)" } ?? "-", 18) + "  " + printable(mapped.file.path))
+                Self.pad("\(extent.offset)", 16) + Self.pad("\(extent.byteCount)", 16)
+                    + state + String(repeating: " ", count: 8 - state.utf8.count) + Self.pad("\(mapped.layer)", 5)
+                    + Self.pad(fileOffset.map { "\($0)" } ?? "-", 18) + "  " + printable(mapped.file.path))
         }
     }
 
@@ -105,12 +106,13 @@ final class RowWriter {
         [
             "type": "summary", "extents": .unsigned(rowCount), "data": .unsigned(byteCounts["data"] ?? 0),
             "zero": .unsigned(byteCounts["zero"] ?? 0), "hole": .unsigned(byteCounts["hole"] ?? 0),
-            "parent": .unsigned(byteCounts["parent"] ?? 0), "exit": .integer(Int64(run.status.rawValue)),
+            "parent": .unsigned(byteCounts["parent"] ?? 0), "unclaimed": nil,
+            "exit": .integer(Int64(run.status.rawValue)),
         ]
     }
 
     /// Right-aligned, with a space before the next column.
-    private func pad(_ text: String, _ width: Int) -> String {
+    static func pad(_ text: String, _ width: Int) -> String {
         String(repeating: " ", count: max(0, width - text.utf8.count)) + text + " "
     }
 }

@@ -28,6 +28,8 @@ struct VHDMap: Tool {
     var image: String
     @Flag(help: "Through all parents, each range with the layer it comes from.")
     var chain = false
+    @Flag(help: "Instead, the ranges of the file that no structure and no block claims, and whether they are zero.")
+    var unclaimed = false
     @Option(help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"))
     var range: ByteRangeArgument?
     @Flag(help: "Tab-separated values with a header line.")
@@ -39,6 +41,9 @@ struct VHDMap: Tool {
 
     func validate() throws {
         if tsv, output.json { throw ValidationError("--json and --tsv exclude each other") }
+        if unclaimed, chain || range != nil || columns != nil {
+            throw ValidationError("--unclaimed is about one file: without --chain, --range and --columns")
+        }
         if columns != nil, !tsv { throw ValidationError("--columns goes with --tsv") }
         for column in chosenColumns where !Self.columnNames.contains(column) {
             throw ValidationError("no column \(column); there are \(Self.columnNames.joined(separator: ", "))")
@@ -48,6 +53,7 @@ struct VHDMap: Tool {
     private var chosenColumns: [String] { columns?.split(separator: ",").map(String.init) ?? Self.columnNames }
 
     func perform(_ run: ToolRun) throws {
+        if unclaimed { return try listUnclaimed(run) }
         let writer = RowWriter(run: run, style: style, columns: chosenColumns, image: image)
         run.closingLine = writer.summary
         let source = try open(run)
@@ -66,6 +72,14 @@ struct VHDMap: Tool {
             }
         }
         try writer.end()
+    }
+
+    private func listUnclaimed(_ run: ToolRun) throws {
+        var byteCount: UInt64 = 0
+        run.closingLine = { Unclaimed.summary(byteCount, run) }
+        var list = Unclaimed(try open(run).layers[0], run: run, style: style)
+        defer { byteCount = list.byteCount }
+        try list.write()
     }
 
     private var style: RowWriter.Style { output.json ? .json : tsv ? .tsv : .text(plain: output.bytes) }
