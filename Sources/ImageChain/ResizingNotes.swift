@@ -29,9 +29,9 @@ extension Resizing {
         "the disk has a GPT, whose backup is not at the new end: before the guest starts, run sgdisk -e on the disk, from "
         + "a rescue system; without, Linux may not find its partitions"
     private static let vhdxChildren =
-        "differencing images made from this one no longer open: its DataWriteGuid is new"
+        "differencing images made from this one, if there are any, no longer open: its DataWriteGuid is new"
     private static let vhdChild = "Windows opens no VHD child whose size is not its parent's"
     private static let vhdChildren =
-        "differencing images made from this one keep their own size, and still name it as their parent: Windows refuses "
-        + "such a pair, others show zeros where the parent has ended"
+        "differencing images made from this one, if there are any, keep their own size, and still name it as their "
+        + "parent: Windows refuses such a pair, others show zeros where the parent has ended"
 }

@@ -186,6 +186,12 @@ final class RunningTool {
     var output: String { (try? String(contentsOfFile: scratch.path("out"), encoding: .utf8)) ?? "" }
     var error: String { (try? String(contentsOfFile: scratch.path("err"), encoding: .utf8)) ?? "" }
     var isRunning: Bool { process.isRunning }
+    /// Bytes it has given to the system to write, as far as that is known.
+    var writtenByteCount: UInt64 {
+        let counters = try? String(contentsOfFile: "/proc/\(process.processIdentifier)/io", encoding: .utf8)
+        let line = counters?.split(separator: "\n").first { $0.hasPrefix("wchar: ") }
+        return line.flatMap { UInt64($0.dropFirst(7)) } ?? 0
+    }
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
 
     /// Waits until something holds, at most 20 seconds.

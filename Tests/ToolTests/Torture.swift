@@ -150,13 +150,14 @@ struct Torture {
             if round % 2 == 0 {
                 usleep(UInt32(Double.random(in: 0...wholeSeconds, using: &random) * 1e6))
             } else {
-                while tool.isRunning, try trace(folder.folder) == untouched {}
+                while tool.isRunning, try !hasWritten(tool, folder.folder, untouched) {}
                 let part = Double.random(in: 0...1, using: &random)
                 usleep(UInt32(writingSeconds * part * part * 1e6))
             }
+            let wasUntouched = try !hasWritten(tool, folder.folder, untouched)
             tool.send(SIGKILL)
             let exit = tool.end() ?? -1
-            if exit == 137, try trace(folder.folder) == untouched { tally.untouched += 1 }
+            if exit == 137, wasUntouched, try trace(folder.folder) == untouched { tally.untouched += 1 }
             try judge(folder.folder, exit, error: tool.error, "killed, round \(round), seed \(seed)")
         }
     }
@@ -167,7 +168,7 @@ struct Torture {
         let untouched = try trace(folder)
         let tool = try RunningTool(command.tool, command.arguments, folder: folder)
         let started = Date()
-        while tool.isRunning, try trace(folder) == untouched {}
+        while tool.isRunning, try !hasWritten(tool, folder, untouched) {}
         let touched = Date()
         while tool.isRunning { usleep(100) }
         let ended = Date()
@@ -175,7 +176,12 @@ struct Torture {
         return (ended.timeIntervalSince(started), ended.timeIntervalSince(touched))
     }
 
-    /// What a first write changes: the time and the size of the file that grows, or of the folder.
+    /// A new file has no name before it is whole: what the process says counts then.
+    private func hasWritten(_ tool: RunningTool, _ folder: String, _ untouched: [Int]) throws -> Bool {
+        try trace(folder) != untouched || command.growing == nil && tool.writtenByteCount > 0
+    }
+
+    /// What a write changes: the time and the size of the file that grows, or of the folder.
     private func trace(_ folder: String) throws -> [Int] {
         var status = stat()
         guard unsafe lstat(command.growing.map { "\(folder)/\($0)" } ?? folder, &status) == 0 else {

@@ -62,9 +62,10 @@ struct VHDCompact: Tool {
     private func report(_ image: String, _ plan: CompactionPlan, _ run: ToolRun) throws {
         guard !output.json, !output.quiet else { return }
         func size(_ byteCount: UInt64) -> String { Quantity.bytes(byteCount, plain: output.bytes) }
-        let verb = dryRun ? "would go" : "went"
-        try run.out.line(
-            "\(printable(image)): file \(verb) from \(size(plan.oldFileByteCount)) to \(size(plan.newFileByteCount))")
+        let (old, new) = (size(plan.oldFileByteCount), size(plan.newFileByteCount))
+        let change =
+            old == new ? "the file keeps its \(old)" : "file \(dryRun ? "would go" : "went") from \(old) to \(new)"
+        try run.out.line("\(printable(image)): \(change)")
         let blocks = counted(plan.blockCount, "block", "blocks")
         try run.out.line(
             "  \(blocks): \(plan.droppedBlockCount) dropped, \(plan.movedBlockCount) moved, "
