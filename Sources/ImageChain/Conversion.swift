@@ -59,6 +59,8 @@ private func cloneDevice(_ builder: any ImageBuilder, _ source: any VirtualDisk)
 private final class FillWork: @unchecked Sendable {
     private struct State {
         var feed: PieceFeed
+        /// A piece taken from the feed that did not belong to the job before.
+        var kept: Piece?
         /// Signalled when every piece given out so far has its place.
         var turn = DispatchSemaphore(value: 0)
         var sequence = 0
@@ -76,9 +78,10 @@ private final class FillWork: @unchecked Sendable {
         state = Mutex(start)
     }
 
-    /// A piece, and its turn among those that ask for space.
+    /// Pieces, and their turn among those that ask for space: one to be copied, or several to be shared, which is done
+    /// sooner than handing over.
     private struct Job {
-        var piece: Piece
+        var pieces: [Piece]
         var sequence: Int
         var turn: DispatchSemaphore
         var next: DispatchSemaphore
@@ -97,22 +100,28 @@ private final class FillWork: @unchecked Sendable {
         let buffer = IOBuffer(byteCount: Int(PieceFeed.copyByteCount))
         var runs: [Range<Int>] = []
         while let job = nextJob() {
-            let failed = perform(job, buffer, &runs)
-            if let failed {
-                fail(failed, job.sequence)
-            } else {
-                progress(job.piece.offset + job.piece.byteCount)
-            }
+            do throws(DiskError) {
+                if job.pieces[0].way == .clone {
+                    try clone(job, buffer, &runs)
+                } else {
+                    try copy(job.pieces[0], job, buffer, &runs)
+                }
+                let last = job.pieces[job.pieces.count - 1]
+                progress(last.offset + last.byteCount)
+            } catch { fail(error, job.sequence) }
         }
     }
+
+    private static let clonesPerJob = 128
 
     private func nextJob() -> Job? {
         state.withLock { (state) -> Job? in
             guard state.failure == nil else { return nil }
             do throws(DiskError) {
-                guard let piece = try state.feed.next() else { return nil }
+                let pieces = try Self.nextPieces(&state)
+                guard !pieces.isEmpty else { return nil }
                 let job = Job(
-                    piece: piece, sequence: state.sequence, turn: state.turn, next: DispatchSemaphore(value: 0))
+                    pieces: pieces, sequence: state.sequence, turn: state.turn, next: DispatchSemaphore(value: 0))
                 state.turn = job.next
                 state.sequence += 1
                 return job
@@ -123,6 +132,21 @@ private final class FillWork: @unchecked Sendable {
         }
     }
 
+    private static func nextPieces(_ state: inout State) throws(DiskError) -> [Piece] {
+        var pieces: [Piece] = []
+        while pieces.count < clonesPerJob {
+            let kept = state.kept.take()
+            guard let piece = if let kept { kept } else { try state.feed.next() } else { break }
+            if let first = pieces.first, first.way == .copy || piece.way == .copy {
+                state.kept = piece
+                break
+            }
+            pieces.append(piece)
+            if piece.way == .copy { break }
+        }
+        return pieces
+    }
+
     private func fail(_ error: DiskError, _ sequence: Int) {
         state.withLock { state in
             if let failure = state.failure, failure.sequence < sequence { return }
@@ -130,31 +154,21 @@ private final class FillWork: @unchecked Sendable {
         }
     }
 
-    private func perform(_ job: Job, _ buffer: IOBuffer, _ runs: inout [Range<Int>]) -> DiskError? {
-        do {
-            switch job.piece.way {
-            case .copy: try copy(job, buffer, &runs)
-            case .clone: try clone(job, buffer, &runs)
-            }
-            return nil
-        } catch { return error }
-    }
-
-    private func copy(_ job: Job, _ buffer: IOBuffer, _ runs: inout [Range<Int>]) throws(DiskError) {
+    private func copy(_ piece: Piece, _ job: Job, _ buffer: IOBuffer, _ runs: inout [Range<Int>]) throws(DiskError) {
         let target: UInt64?
         do {
             // Whatever happens, the next one gets its turn.
             defer { job.next.signal() }
             let failed: DiskError?
             do {
-                try read(job.piece, buffer, &runs)
+                try read(piece, buffer, &runs)
                 failed = nil
             } catch { failed = error }
             job.turn.wait()
             if let failed { throw failed }
-            target = try place(job.piece, runs)
+            target = try place(piece, runs)
         }
-        try write(job.piece, buffer, runs, to: target)
+        try write(piece, buffer, runs, to: target)
     }
 
     private func read(_ piece: Piece, _ buffer: IOBuffer, _ runs: inout [Range<Int>]) throws(DiskError) {
@@ -187,9 +201,12 @@ private final class FillWork: @unchecked Sendable {
     }
 
     private func clone(_ job: Job, _ buffer: IOBuffer, _ runs: inout [Range<Int>]) throws(DiskError) {
-        let piece = job.piece
         defer { job.next.signal() }
         job.turn.wait()
+        for piece in job.pieces { try clone(piece, buffer, &runs) }
+    }
+
+    private func clone(_ piece: Piece, _ buffer: IOBuffer, _ runs: inout [Range<Int>]) throws(DiskError) {
         let target = try builder.place(piece.offset..<piece.offset + piece.byteCount)
         if let from = piece.file.hostFile, let to = builder.file.hostFile {
             let isShared: Bool
