@@ -1,4 +1,5 @@
 public import BlockIO
+import ByteCodec
 public import DiskModel
 
 /// What is done to an image in place.
@@ -48,7 +49,16 @@ public func tryEdits(_ contents: MemoryFile.Contents, _ editor: Editor) {
 }
 
 private func same(_ a: MemoryFile.Contents, _ b: MemoryFile.Contents) -> Bool {
-    a.byteCount == b.byteCount && a.bytes(0..<a.byteCount) == b.bytes(0..<b.byteCount)
+    guard a.byteCount == b.byteCount else { return false }
+    let (left, right) = (MemoryFile(a), MemoryFile(b))
+    var position: UInt64 = 0
+    while let data = [left.data(from: position), right.data(from: position)].compactMap({ $0 })
+        .min(by: { $0.lowerBound < $1.lowerBound })
+    {
+        guard a.bytes(data) == b.bytes(data) else { return false }
+        position = data.upperBound
+    }
+    return true
 }
 
 private func expect(

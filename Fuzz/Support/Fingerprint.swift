@@ -47,7 +47,9 @@ public struct Fingerprint: Equatable {
                 while position < stop {
                     let count = Int(min(Self.pageByteCount, end - position))
                     let bytes = try file.bytes(at: position, count: count)
-                    if !isZero(bytes.rawBytes) { pages[extent.offset + (position - start)] = crc32c(bytes.rawBytes) }
+                    if !ByteCodec.isZero(bytes.rawBytes) {
+                        pages[extent.offset + (position - start)] = crc32c(bytes.rawBytes)
+                    }
                     position += UInt64(count)
                 }
             }
