@@ -22,6 +22,12 @@ struct ByteRanges: Sendable, Equatable {
         return result
     }
 
+    /// The first run of the set at or after an offset.
+    func first(from offset: UInt64) -> Range<UInt64>? {
+        let place = index { $0.upperBound > offset }
+        return place < all.count ? max(offset, all[place].lowerBound)..<all[place].upperBound : nil
+    }
+
     /// The parts of a range that are not in the set, in order.
     func gaps(in range: Range<UInt64>) -> [Range<UInt64>] {
         var result: [Range<UInt64>] = []

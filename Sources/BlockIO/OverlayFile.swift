@@ -9,6 +9,8 @@ public final class OverlayFile: BlockFile {
         var pages = PageMap()
         /// Zeroed ranges; held pages win over them.
         var zeroed = ByteRanges()
+        /// Where pages were ever written.
+        var written = ByteRanges()
         var byteCount: UInt64
     }
     private let base: any BlockFile
@@ -81,6 +83,8 @@ public final class OverlayFile: BlockFile {
         }
         state.withLock {
             $0.pages.write(bytes, at: offset)
+            let end = (range.upperBound - 1) / PageMap.pageByteCount + 1
+            $0.written.insert(range.lowerBound.roundedDown(to: PageMap.pageByteCount)..<end * PageMap.pageByteCount)
             $0.byteCount = max($0.byteCount, range.upperBound)
         }
     }
@@ -106,6 +110,14 @@ public final class OverlayFile: BlockFile {
             $0.pages.zero(range)
             $0.zeroed.insert(range)
         }
+    }
+
+    public func data(from offset: UInt64) throws(IOError) -> Range<UInt64>? {
+        let (written, byteCount) = state.withLock { ($0.written.first(from: offset), $0.byteCount) }
+        let below = offset < baseByteCount ? try base.data(from: offset) : nil
+        let first = [written, below].compactMap { $0 }.min { $0.lowerBound < $1.lowerBound }
+        guard let first, first.lowerBound < byteCount else { return nil }
+        return first.lowerBound..<min(first.upperBound, byteCount)
     }
 
     /// Nothing here is meant to last.

@@ -37,11 +37,6 @@ struct UsedSpace {
         }
     }
 
-    /// Whether the MiB at an offset is claimed.
-    func holds(_ offset: UInt64) -> Bool {
-        offset < byteCount && words[Int(offset / Layout.mebibyte / 64)] >> (offset / Layout.mebibyte % 64) & 1 == 1
-    }
-
     /// The end of the last claimed MiB that ends at or below a limit, which is whole MiB; 0 when there is none.
     func end(below limit: UInt64) -> UInt64 {
         var bit = min(limit, byteCount.roundedUp(to: Layout.mebibyte)) / Layout.mebibyte
