@@ -7,20 +7,20 @@ public struct Fingerprint: Equatable {
     public var byteCount: UInt64
     private var pages: [UInt64: UInt32] = [:]
     private var parent: [Range<UInt64>] = []
+    private var dataByteCount: UInt64 = 0
     private static let pageByteCount: UInt64 = 512
 
     /// Of the first `limit` bytes of a layer's disk; nil where reading fails, or for more than a fuzzer has time for.
     public init?(_ layer: any DiskLayer, limit: UInt64 = .max) {
         byteCount = min(limit, layer.geometry.virtualByteCount)
-        var (position, extentCount, dataByteCount) = (UInt64(0), 0, UInt64(0))
+        var (position, extentCount) = (UInt64(0), 0)
         while position < byteCount {
             guard let extents = try? layer.extents(in: position..<byteCount, limit: 1024) else { return nil }
             extentCount += extents.count
             for extent in extents {
                 switch extent.source {
                 case .file(let offset):
-                    dataByteCount += extent.byteCount
-                    guard dataByteCount <= 64 << 20, add(extent, layer.file, offset) else { return nil }
+                    guard add(extent, layer.file, offset) else { return nil }
                 case .parent:
                     if let last = parent.last, last.upperBound == extent.offset {
                         parent[parent.count - 1] = last.lowerBound..<extent.end
@@ -44,6 +44,8 @@ public struct Fingerprint: Equatable {
                 position = max(
                     position, start + (max(data.lowerBound, start) - start) / Self.pageByteCount * Self.pageByteCount)
                 let stop = min(end, data.upperBound)
+                dataByteCount += stop - min(stop, position)
+                guard dataByteCount <= 64 << 20 else { return false }
                 while position < stop {
                     let count = Int(min(Self.pageByteCount, end - position))
                     let bytes = try file.bytes(at: position, count: count)
@@ -55,6 +57,10 @@ public struct Fingerprint: Equatable {
             }
             return true
         } catch { return false }
+    }
+
+    public static func == (a: Self, b: Self) -> Bool {
+        (a.byteCount, a.pages, a.parent) == (b.byteCount, b.pages, b.parent)
     }
 
     /// Whether everything past an offset is zero.

@@ -58,6 +58,7 @@ public enum RepairKind: String, Sendable, CaseIterable, Comparable {
         case .tails: "what stood past the end: it reads as zeros"
         case .setBits: "programs that go by the bitmap, Windows among them, see data where they saw zeros"
         case .zeroSectors: "the data under clear bits, which programs that ignore the bitmap see"
+        case .allocate: "space: the file grows to its full length"
         default: nil
         }
     }
