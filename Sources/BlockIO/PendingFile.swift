@@ -5,6 +5,8 @@ import Glibc
 ///
 /// Where the file system has files without a name, it is one of these until `commit`, so that nothing is left however the
 /// process ends. Elsewhere it has the name `.NAME.XXXX.tmp` beside its place, which a kill leaves behind.
+///
+/// Only a regular file is ever replaced, under the writer's lock, and its permissions and owner stay.
 public final class PendingFile {
     public let file: PosixFile
     public let finalPath: String
@@ -12,26 +14,34 @@ public final class PendingFile {
     private var temporaryPath: String?
     private let replaces: Bool
     private var isOpen = true
+    /// The file that will be replaced, held under the lock until then: nobody else may be writing it.
+    private var replaced: PosixFile?
 
     /// - Parameter replaces: whether an existing file at `path` may be replaced.
-    /// - Throws: `IOError` with EEXIST when the path exists and may not be replaced.
+    /// - Throws: `IOError` with EEXIST when the path exists and may not be replaced; `.notRegular` for what is no file;
+    ///   `.locked` when somebody is writing the file to be replaced.
     public convenience init(_ path: String, replaces: Bool) throws(IOError) {
         try self.init(path, replaces: replaces, needsName: false)
     }
 
     init(_ path: String, replaces: Bool, needsName: Bool) throws(IOError) {
         (finalPath, self.replaces) = (path, replaces)
-        if !replaces, unsafe access(path, F_OK) == 0 { throw IOError("create", path: path, .errno(EEXIST)) }
-        // Outputs get the permissions any new file gets.
-        if !needsName, let unnamed = try? PosixFile(unnamedIn: splitPath(path).folder, for: path, permissions: 0o666) {
+        let there = try Self.regularFile(at: path)
+        if !replaces, there != nil { throw IOError("create", path: path, .errno(EEXIST)) }
+        if there != nil { replaced = try Self.locked(path) }
+        // Outputs get the permissions any new file gets; in place of another, nobody sees more than before.
+        let permissions: mode_t = there == nil ? 0o666 : 0o600
+        let folder = splitPath(path).folder
+        if !needsName, let unnamed = try? PosixFile(unnamedIn: folder, for: path, permissions: permissions) {
             file = unnamed
+            if let there { keepOwner(of: there) }
             return
         }
         var attempt = 0
         while true {
             let candidate = Self.temporaryPath(beside: path)
             do {
-                file = try PosixFile(candidate, .create, permissions: 0o666)
+                file = try PosixFile(candidate, .create, permissions: permissions)
                 temporaryPath = candidate
                 break
             } catch {
@@ -40,6 +50,30 @@ public final class PendingFile {
                     throw IOError("create", path: path, error.reason)
                 }
             }
+        }
+        if let there { keepOwner(of: there) }
+    }
+
+    /// What stands at a path; nil when nothing does.
+    private static func regularFile(at path: String) throws(IOError) -> stat? {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw IOError("create", path: path, .notRegular) }
+        return status
+    }
+
+    /// The file to be replaced, locked; nil where it cannot be opened for writing, and so nobody writes it as we would.
+    private static func locked(_ path: String) throws(IOError) -> PosixFile? {
+        do { return try PosixFile(path, .write) } catch {
+            guard error.reason != .locked else { throw error }
+            return nil
+        }
+    }
+
+    private func keepOwner(of status: stat) {
+        file.withDescriptor {
+            _ = fchown($0, status.st_uid, status.st_gid)
+            _ = fchmod($0, status.st_mode & 0o777)
         }
     }
 
@@ -63,6 +97,7 @@ public final class PendingFile {
             do { try file.giveName(finalPath) } catch { throw IOError("create", path: finalPath, error.reason) }
         }
         isOpen = false
+        replaced = nil
         try syncFolder(of: finalPath)
     }
 

@@ -79,6 +79,12 @@ public struct BlockCensus: Sendable {
 /// A layer that can be looked into.
 public protocol InspectableLayer: DiskLayer {
     func report() throws(DiskError) -> ImageReport
+    /// Looks through the whole table for blocks that share space, which opening does not: such blocks show each other's
+    /// bytes. Other breaches stop the reading where they are met.
+    /// - Parameter accepted: codes of rules that may be broken.
+    /// - Returns: what was accepted.
+    /// - Throws: `.format`, with the rule's code, for the first such pair.
+    func checkSharedSpace(accepting accepted: Set<FormatError.Code>) throws(DiskError) -> [Finding]
     /// Reads the whole table, in bounded memory (under 32 MB whatever the image).
     func census() throws(DiskError) -> BlockCensus
 }

@@ -27,7 +27,8 @@ extension ImageChain {
         let leaf = try ImageOpener.layer(reading: file, options)
         let (links, findings) = try walk(from: leaf, file.identity, file.path, options)
         if let error = links.last?.parentError { throw error }
-        return try ImageChain(leafFirst: links.map(\.layer), findings: findings)
+        let layers = links.map(\.layer)
+        return try ImageChain(leafFirst: layers, findings: findings + sharedSpace(layers, options))
     }
 
     /// Opens an image for writing under the writer's lock, its parents for reading.
@@ -37,7 +38,30 @@ extension ImageChain {
         let leaf = try ImageOpener.layer(writing: file, options)
         let (links, findings) = try walk(from: leaf, file.identity, path, options)
         if let error = links.last?.parentError { throw error }
-        return try ImageChain(leafFirst: links.map(\.layer), writableLeaf: leaf, findings: findings)
+        let layers = links.map(\.layer)
+        // A leaf open for writing was looked through before.
+        return try ImageChain(
+            leafFirst: layers, writableLeaf: leaf, findings: findings + sharedSpace(layers.dropFirst(), options))
+    }
+
+    /// Looks through the tables of layers for blocks that share space.
+    /// - Returns: what was accepted.
+    /// - Throws: `DiskError` with a `FormatError` for the first such pair.
+    public static func sharedSpace(
+        _ layers: some Sequence<any DiskLayer>, _ options: OpenOptions
+    ) throws(DiskError) -> [Finding] {
+        var accepted: [Finding] = []
+        guard options.checksSharedSpace else { return [] }
+        for case let layer as any InspectableLayer in layers {
+            do { accepted += try layer.checkSharedSpace(accepting: options.accepted) } catch {
+                var error = error
+                if let code = error.formatError?.code {
+                    error.hint = "two blocks show the same bytes; --accept \(code) reads them as they are"
+                }
+                throw error
+            }
+        }
+        return accepted
     }
 
     /// Opens an image and its parents as far as they are found; a parent that is not ends the walk with the reason in

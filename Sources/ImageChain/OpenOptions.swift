@@ -12,6 +12,9 @@ public struct OpenOptions: Sendable {
     /// Dynamic VHD: take stored bytes under clear bitmap bits, as some readers do.
     public var ignoresBitmaps = false
 
+    /// Whether every layer's table is looked through for blocks that share space.
+    public var checksSharedSpace = true
+
     public init(format: ImageFormat? = nil, parentFolders: [String] = [], accepted: Set<FormatError.Code> = []) {
         (self.format, self.parentFolders, self.accepted) = (format, parentFolders, accepted)
     }

@@ -65,9 +65,11 @@ public final class StreamFill {
         func refused(_ text: String, _ hint: String) -> DiskError {
             DiskError(.refused, path: source, text, hint: hint)
         }
-        guard position > 0, position % 512 == 0 else {
+        guard position > 0 else { throw refused("the stream is empty", "what fed it may have failed") }
+        let sector = UInt64(builder.geometry.logicalSectorByteCount)
+        guard position % sector == 0 || unit > sector && position % 512 == 0 else {
             throw refused(
-                "the stream has \(position) bytes, no whole number of 512-byte sectors",
+                "the stream has \(position) bytes, no whole number of \(sector)-byte sectors",
                 "check that it is complete: what fed it may have failed")
         }
         if lastSector.starts(with: Array("conectix".utf8)) {

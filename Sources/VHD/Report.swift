@@ -1,5 +1,5 @@
 import BlockIO
-import ByteCodec
+public import ByteCodec
 public import DiskModel
 import Synchronization
 
@@ -39,6 +39,26 @@ extension VHDLayer {
         return StructureReport(
             name: name, offset: copy.offset, byteCount: copy.storedByteCount, isValid: copy.isValid,
             isActive: isActive, reason: reason, fields: copy.footer.dumped())
+    }
+
+    public func checkSharedSpace(accepting accepted: Set<FormatError.Code>) throws(DiskError) -> [Finding] {
+        var kept: [Finding] = []
+        try state.withLock { (state) throws(DiskError) in
+            guard let map = state.map else { return }
+            var order = BlockOrder()
+            try diskErrors(file.path, "reading the block table") {
+                try order.survey(&state.map!.table, map.layout) { event in
+                    switch event {
+                    case .overlap(let error), .misplaced(let error, _):
+                        guard error.code == .vhdBlocksOverlap else { return }
+                        guard accepted.contains(error.code) else { throw error }
+                        if kept.isEmpty { kept.append(Finding(.error, error)) }
+                    case .counted, .givenUp, .block: break
+                    }
+                }
+            }
+        }
+        return kept
     }
 
     /// Checks the whole table on the way: every entry's place, and that no two blocks overlap.

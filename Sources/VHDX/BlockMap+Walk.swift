@@ -41,6 +41,37 @@ extension BlockMap {
         return walk
     }
 
+    /// Looks for present blocks that share space, whatever else is wrong with other entries.
+    /// - Returns: the first breach where that rule was accepted.
+    mutating func sharedSpace(file: any BlockFile, accepting accepted: Set<FormatError.Code>) throws -> [Finding] {
+        var used = UsedSpace(fileByteCount: fileByteCount)
+        var kept: [Finding] = []
+        try forEachEntry(file) { map, use, entry in
+            let offset: UInt64?
+            var byteCount = Layout.bitmapBlockByteCount
+            switch use {
+            case .payload(let block):
+                let checked = try? map.check(entry, ofBlock: block)
+                offset = checked?.state.isPresent == true ? checked?.fileOffset : nil
+                byteCount = map.geometry.blockByteCount
+            case .bitmap(let chunk):
+                guard map.geometry.isDifferencing else { return }
+                offset = (try? map.bitmapOffset(entry, ofChunk: chunk)) ?? nil
+            }
+            guard let offset, !used.claim(offset..<offset + byteCount) else { return }
+            let error = map.duplicate(offset, use)
+            guard accepted.contains(error.code) else { throw error }
+            if kept.isEmpty { kept.append(Finding(.error, error)) }
+        }
+        return kept
+    }
+
+    private func duplicate(_ offset: UInt64, _ use: TableGeometry.Use) -> FormatError {
+        error(
+            .vhdxDuplicateBlock, "FileOffsetMB", geometry.index(of: use),
+            "is \(offset >> 20), where another block already stands")
+    }
+
     /// Visits the entries in use that are not zero, in order.
     mutating func forEachEntry(
         _ file: any BlockFile, _ body: (inout BlockMap, TableGeometry.Use, TableEntry) throws -> Void
@@ -93,9 +124,7 @@ extension BlockMap {
         _ offset: UInt64, _ byteCount: UInt64, _ entry: TableEntry, _ use: TableGeometry.Use, _ used: inout UsedSpace
     ) throws(FormatError) {
         guard !used.claim(offset..<offset + byteCount) else { return }
-        let index = geometry.index(of: use)
-        let problem = error(
-            .vhdxDuplicateBlock, "FileOffsetMB", index, "is \(offset >> 20), where another block already stands")
+        let problem = duplicate(offset, use)
         guard findings.accepted.contains(problem.code) else { throw problem }
         noteOnce(.error, problem)
     }

@@ -1,5 +1,5 @@
 import BlockIO
-import ByteCodec
+public import ByteCodec
 public import DiskModel
 import Synchronization
 
@@ -110,6 +110,14 @@ extension VHDXLayer {
         case KnownGUID.incompleteFile: "Incomplete file"
         case KnownGUID.persistentMemoryLabels: "Persistent memory labels"
         default: id.description
+        }
+    }
+
+    public func checkSharedSpace(accepting accepted: Set<FormatError.Code>) throws(DiskError) -> [Finding] {
+        try diskErrors(file.path, "reading the block allocation table") {
+            // A copy: what else is noticed is told when it is met.
+            var map = state.withLock { $0.map }
+            return try map.sharedSpace(file: file, accepting: accepted)
         }
     }
 

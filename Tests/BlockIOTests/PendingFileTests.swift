@@ -127,19 +127,46 @@ import ToolTesting
 
     /// A killed writer leaves nothing; where files need a name, that file, which `discard` would have removed.
     @Test(arguments: [false, true]) func killed(needsName: Bool) throws {
-        let path = try scratch.write("out", [7])
+        let path = scratch.path("out")
         // The process's death as far as the files tell: the object is leaked, its `deinit` never runs.
         let leaked = unsafe Unmanaged.passRetained(try PendingFile(path, replaces: true, needsName: needsName))
         try unsafe leaked.takeUnretainedValue().file.write([1, 2, 3], at: 0)
         let names = try scratch.names()
-        #expect(names.count == (needsName ? 2 : 1), "\(names)")
+        #expect(names.count == (needsName ? 1 : 0), "\(names)")
         #expect(!needsName || names[0].hasPrefix(".out."), "\(names)")
-        #expect(try fileBytes(path) == [7])
         // The next writer is not in its way.
         try replaceFile(path, with: [8])
         #expect(try fileBytes(path) == [8])
-        #expect(try scratch.names() == names)
+        #expect(try scratch.names() == names + ["out"])
         unsafe leaked.release()
+    }
+
+    /// Only a regular file that nobody is writing is replaced, and its permissions stay.
+    @Test func whatIsReplaced() throws {
+        let path = try scratch.write("out", [7])
+        do {
+            let writer = try PosixFile(path, .write)
+            #expect(try ioError { try replaceFile(path, with: [8]) }.reason == .locked)
+            withExtendedLifetime(writer) {}
+        }
+        let changed = unsafe chmod(path, 0o604)
+        #expect(changed == 0)
+        for needsName in [false, true] {
+            let pending = try PendingFile(path, replaces: true, needsName: needsName)
+            #expect(try pending.file.status().st_mode & 0o777 == 0o604)
+            // Nobody else may begin to write it, nor replace it, meanwhile.
+            #expect(try ioError { _ = try PosixFile(path, .write) }.reason == .locked)
+            #expect(try ioError { _ = try PendingFile(path, replaces: true) }.reason == .locked)
+            try pending.commit()
+            #expect(try PosixFile(path).status().st_mode & 0o777 == 0o604)
+        }
+        let fifo = scratch.path("fifo")
+        let made = unsafe mkfifo(fifo, 0o600)
+        #expect(made == 0)
+        for replaces in [false, true] {
+            #expect(try ioError { _ = try PendingFile(fifo, replaces: replaces) }.reason == .notRegular)
+            #expect(try ioError { _ = try PendingFile("/dev/null", replaces: replaces) }.reason == .notRegular)
+        }
     }
 
     @Test func paths() {

@@ -120,10 +120,59 @@ import ToolTesting
         #expect(try convert("-q", "four.vhdx", "again.vhdx").exit == 0)
         let told = try runTool("vhdinfo", ["--field", "logical_sector_size", scratch.path("again.vhdx")])
         #expect(told.output == "4096\n")
-        let odd = try convert("--format", "raw", "--sector", "4096", "-", "odd.vhdx", input: Array(model.prefix(512)))
-        #expect(odd.exit == 0, "a stream is made whole: \(odd.error)")
+        let odd = try convert("--sector", "4096", "-", "odd.vhdx", input: Array(model.prefix(512)))
+        #expect(odd.exit == 2 && odd.error.contains("no whole number of 4096-byte sectors"), "\(odd.error)")
         _ = try scratch.write("odd.raw", Array(model.prefix(512)))
         #expect(try convert("--format", "raw", "--sector", "4096", "odd.raw", "no.vhdx").exit == 2)
+    }
+
+    /// Two blocks in one place show the same bytes: no reader takes them for right.
+    @Test(arguments: ["a.vhd", "a.vhdx"]) func blocksThatShareSpace(_ name: String) throws {
+        #expect(
+            try convert("-q", "--format", "raw", "--block", name == "a.vhd" ? "2M" : "1M", "disk.raw", name).exit == 0)
+        var bytes = try fileBytes(scratch.path(name))
+        let (table, size) = name == "a.vhd" ? (1536, 4) : (3 << 20, 8)
+        // The second present entry gets the first one's place.
+        let entries = (0..<12).map { Array(bytes[table + $0 * size..<table + ($0 + 1) * size]) }
+        let present = entries.indices.filter { entries[$0] != [UInt8](repeating: size == 4 ? 0xff : 0, count: size) }
+        bytes.replaceSubrange(table + present[1] * size..<table + (present[1] + 1) * size, with: entries[present[0]])
+        _ = try scratch.write(name, bytes)
+        let code = name == "a.vhd" ? "VHD022" : "VHDX021"
+        for (tool, more) in [("vhdcat", []), ("vhdmap", []), ("vhdmap", ["--chain"]), ("vhdcompare", ["disk.vhdx"])] {
+            let result = try runTool(tool, more + [name], folder: scratch.folder)
+            #expect(result.exit == 2 && result.error.contains(code), "\(tool): \(result.error)")
+        }
+        let refused = try convert(name, "b.raw")
+        #expect(refused.exit == 2 && refused.error.contains("--accept \(code)"), "\(refused.error)")
+        let forced = try convert(name, "b.raw", "--accept", code)
+        #expect(forced.exit == 0 && forced.error.contains(code), "\(forced.error)")
+    }
+
+    /// What is replaced is a regular file that nobody writes, and keeps its permissions.
+    @Test func replacing() throws {
+        let path = try scratch.write("there.vhd", [7])
+        try FileManager.default.setAttributes([.posixPermissions: 0o640], ofItemAtPath: path)
+        do {
+            let held = try PosixFile(path, .write)
+            let busy = try convert("-f", "disk.vhdx", "there.vhd")
+            #expect(busy.exit == 5 && busy.error.contains("in use by another writer"), "\(busy.error)")
+            withExtendedLifetime(held) {}
+        }
+        #expect(try fileBytes(path) == [7])
+        #expect(try convert("-q", "-f", "disk.vhdx", "there.vhd").exit == 0)
+        let mode = try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int
+        #expect(mode == 0o640)
+        let made = unsafe mkfifo(scratch.path("fifo.vhd"), 0o600)
+        #expect(made == 0)
+        for flags in [["-f"], []] {
+            let result = try runTool("vhdconvert", flags + ["disk.vhdx", "fifo.vhd"], folder: scratch.folder)
+            #expect(
+                result.exit == 2 && result.error == "vhdconvert: fifo.vhd: is not a regular file\n", "\(result.error)")
+        }
+        let log = try convert("--case-log", "new.vhd", "disk.vhdx", "./new.vhd")
+        #expect(log.exit == 2 && log.error.contains("the output is the case log"), "\(log.error)")
+        // The run is told there all the same.
+        #expect(try fileBytes(scratch.path("new.vhd")).starts(with: Array(#"{"tool":"#.utf8)))
     }
 
     /// A damaged source: nothing is left.

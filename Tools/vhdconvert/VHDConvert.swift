@@ -145,7 +145,7 @@ struct VHDConvert: Tool {
         } else {
             let stream = StreamFill(builder, source: StandardInput.name, digests: verify)
             try stream.run(
-                roundedTo: azure ? Azure.unit : UInt64(plan.logicalSectorByteCount),
+                roundedTo: azure ? Azure.unit : 512,
                 read: { try StandardInput.read(into: &$0) }, progress: { progress.update($0) })
             (result, streamSum) = (stream.result, stream.digest?.finish())
         }

@@ -104,7 +104,9 @@ struct VHDMap: Tool {
             run.warn(image, chain.findings)
             source = MapSource(layers: chain.layers, chain: chain)
         } else {
-            source = MapSource(layers: [try ImageOpener.layer(reading: file, imageOptions.openOptions)], chain: nil)
+            let layer = try ImageOpener.layer(reading: file, imageOptions.openOptions)
+            run.warn(image, try ImageChain.sharedSpace([layer], imageOptions.openOptions))
+            source = MapSource(layers: [layer], chain: nil)
         }
         for layer in source.layers {
             run.warn(layer.file.path, layer.findings)
