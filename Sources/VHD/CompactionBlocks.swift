@@ -58,20 +58,18 @@ struct EmptyBlocks {
     private let file: any BlockFile
     private let layout: SparseLayout
     private let isDifferencing: Bool
-    private let buffer = IOBuffer(byteCount: 1 << 20)
-    /// The first data found at or after an offset of the file, nil where none follows: asked of the host once, not for
-    /// every run of sectors.
-    private var found: (offset: UInt64, data: Range<UInt64>?)?
+    private var finder: DataFinder
 
     init(_ file: any BlockFile, _ layout: SparseLayout, isDifferencing: Bool) {
         (self.file, self.layout, self.isDifferencing) = (file, layout, isDifferencing)
+        finder = DataFinder(file)
     }
 
     /// Whether the block that stands at `offset` can be given up. Only sectors inside the disk count, and in a dynamic
     /// image only those whose bits are set: the others read as zeros whatever stands there.
     mutating func isEmpty(_ block: UInt64, at offset: UInt64) throws(IOError) -> Bool {
         // A bitmap in a hole of the file has no bit set.
-        guard let first = try data(from: offset), first.lowerBound < offset + layout.bitmapByteCount else {
+        guard let first = try finder.data(from: offset), first.lowerBound < offset + layout.bitmapByteCount else {
             return true
         }
         let bitmap = SectorBitmap(try file.bytes(at: offset, count: Int(layout.bitmapByteCount)))
@@ -82,35 +80,9 @@ struct EmptyBlocks {
             if isDifferencing { return false }
             let end = bitmap.runEnd(from: sector, to: visible, isSet: true)
             let run = data + UInt64(sector) * sectorByteCount..<data + UInt64(end) * sectorByteCount
-            guard try isZero(run) else { return false }
+            guard try finder.isZero(run) else { return false }
             sector = bitmap.runEnd(from: end, to: visible, isSet: false)
         }
         return true
-    }
-
-    /// Whether a range of the file holds only zeros. Reads a little first: data mostly shows at once.
-    private mutating func isZero(_ range: Range<UInt64>) throws(IOError) -> Bool {
-        var (position, pieceByteCount) = (range.lowerBound, UInt64(4096))
-        while let data = try data(from: position), data.lowerBound < range.upperBound {
-            position = data.lowerBound
-            let count = min(pieceByteCount, min(data.upperBound, range.upperBound) - position)
-            try buffer.fill(Int(count), from: file, at: position)
-            guard ByteCodec.isZero(buffer.bytes(0..<Int(count))) else { return false }
-            position += count
-            pieceByteCount = min(4 * pieceByteCount, UInt64(buffer.byteCount))
-            if position == range.upperBound { return true }
-        }
-        return true
-    }
-
-    /// The first data at or after an offset.
-    private mutating func data(from offset: UInt64) throws(IOError) -> Range<UInt64>? {
-        if let found, found.offset <= offset {
-            guard let data = found.data else { return nil }
-            if offset < data.upperBound { return max(offset, data.lowerBound)..<data.upperBound }
-        }
-        let data = try file.data(from: offset)
-        found = (offset, data)
-        return data
     }
 }

@@ -59,6 +59,8 @@ struct Compaction {
     private(set) var plan: CompactionPlan
     let plansOnly: Bool
     var space: CompactionSpace
+    /// Over the payload, which does not change before the first block moves.
+    private var finder: DataFinder
     private var hasChanges = false
     private var done: UInt64 = 0
     private var total: UInt64 = 0
@@ -73,6 +75,7 @@ struct Compaction {
 
     init(_ opened: EditSession, plansOnly: Bool) throws {
         session = opened
+        finder = DataFinder(opened.file)
         self.plansOnly = plansOnly
         guard !session.isFixed else {
             throw DiskError(
@@ -159,7 +162,7 @@ struct Compaction {
         let isEmpty: Bool
         if place.state == .fullyPresent {
             let used = place.fileOffset..<place.fileOffset + geometry.usedByteCount(ofBlock: block)
-            isEmpty = try session.file.isHole(used) || session.file.isZero(used)
+            isEmpty = try finder.isZero(used)
         } else {
             isEmpty = try session.hasNoSectors(block)
         }

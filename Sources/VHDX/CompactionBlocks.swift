@@ -73,7 +73,10 @@ extension BlockFile {
         if try !isHole(targetRange) { try zero(targetRange) }
         let buffer = IOBuffer(byteCount: Int(Layout.mebibyte))
         var position = source.lowerBound
-        while let data = try data(from: position), data.lowerBound < source.upperBound {
+        var finder = DataFinder(self)
+        while position < source.upperBound, let data = try finder.data(from: position),
+            data.lowerBound < source.upperBound
+        {
             position = max(position, data.lowerBound)
             let count = Int(min(data.upperBound, source.upperBound, position + UInt64(buffer.byteCount)) - position)
             try buffer.fill(count, from: self, at: position)
@@ -83,7 +86,6 @@ extension BlockFile {
                 try write(bytes.extracting(run), at: place + UInt64(run.lowerBound))
             }
             position += UInt64(count)
-            if position >= source.upperBound { break }
         }
     }
 }
