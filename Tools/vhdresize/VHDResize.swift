@@ -57,6 +57,9 @@ struct VHDResize: Tool {
 
     private func warn(_ resizing: Resizing, _ run: ToolRun) {
         for (path, finding) in resizing.findings { run.warn(path, [finding]) }
+        for note in resizing.notes where note.code == .largerParent {
+            run.warn(image, note.message, code: note.code.rawValue)
+        }
         guard resizing.hasPendingLog else { return }
         if dryRun {
             run.noteReplayedLog(image)
