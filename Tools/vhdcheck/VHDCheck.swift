@@ -40,7 +40,7 @@ struct VHDCheck: Tool {
     @Option(
         help: ArgumentHelp("Put back what this undo file of a repair holds.", valueName: "file"), completion: .file())
     var undo: String?
-    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var imageOptions: BlockImageOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
