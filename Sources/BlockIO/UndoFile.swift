@@ -12,7 +12,8 @@ import Synchronization
 /// 3. The line `saved` is appended; flush. From here on the undo file vouches for these bytes.
 /// 4. The change is made in the file.
 /// A loss at any moment leaves a file that equals the original, or that the undo file makes equal to it (`UndoJournal`).
-/// After a failed step every further change is refused.
+/// After a failed step every further change is refused. When the first change fails before step 4, nothing needs the undo
+/// file: it is given back to the caller, to be removed.
 public final class UndoFile: BlockFile {
     /// Ranges saved; more would take too much memory when they are put back.
     static let recordLimit = 1_000_000
@@ -25,15 +26,19 @@ public final class UndoFile: BlockFile {
     }
     private let base: any BlockFile
     private let makeJournal: @Sendable () throws(IOError) -> any BlockFile
+    private let dropJournal: @Sendable (any BlockFile) -> Void
     private let originalByteCount: UInt64
     private let state = Mutex(State())
 
-    /// - Parameter makeJournal: makes the undo file, empty and durable under its name; called before the first change.
+    /// - Parameters:
+    ///   - makeJournal: makes the undo file, empty and durable under its name; called before the first change.
+    ///   - dropJournal: removes it, where the old bytes of the first change could not be saved: nothing was changed then.
     public init(
-        _ base: any BlockFile, makeJournal: @escaping @Sendable () throws(IOError) -> any BlockFile
+        _ base: any BlockFile, makeJournal: @escaping @Sendable () throws(IOError) -> any BlockFile,
+        dropJournal: @escaping @Sendable (any BlockFile) -> Void = { _ in }
     ) throws(IOError) {
         self.base = base
-        self.makeJournal = makeJournal
+        (self.makeJournal, self.dropJournal) = (makeJournal, dropJournal)
         originalByteCount = try base.byteCount()
     }
 
@@ -100,20 +105,31 @@ public final class UndoFile: BlockFile {
     }
 
     private func save(_ gaps: [Range<UInt64>], _ state: inout State) throws(IOError) {
-        var writer: UndoWriter
-        if let there = state.writer {
-            writer = there
+        if let writer = state.writer {
+            state.writer = try append(gaps, writer)
         } else {
-            writer = UndoWriter(file: try makeJournal())
-            let original = try UndoLine.FileState(of: base, byteCount: originalByteCount)
-            try writer.append(.header(original, image: splitPath(path).name))
+            let journal = try makeJournal()
+            do throws(IOError) {
+                var writer = UndoWriter(file: journal)
+                let original = try UndoLine.FileState(of: base, byteCount: originalByteCount)
+                try writer.append(.header(original, image: splitPath(path).name))
+                state.writer = try append(gaps, writer)
+            } catch {
+                dropJournal(journal)
+                throw error
+            }
         }
+        for gap in gaps { state.saved.insert(gap) }
+    }
+
+    /// Steps 2 and 3.
+    private func append(_ gaps: [Range<UInt64>], _ before: UndoWriter) throws(IOError) -> UndoWriter {
+        var writer = before
         for gap in gaps { try save(gap, &writer) }
         try writer.flush()
         try writer.append(.saved)
         try writer.flush()
-        state.writer = writer
-        for gap in gaps { state.saved.insert(gap) }
+        return writer
     }
 
     private func save(_ gap: Range<UInt64>, _ writer: inout UndoWriter) throws(IOError) {

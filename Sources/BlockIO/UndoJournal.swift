@@ -64,6 +64,17 @@ public struct UndoJournal: Sendable {
         }
     }
 
+    /// Whether the file is empty or ends within the first line of an undo file: its repair ended before anything was saved
+    /// in it, and so before it changed anything. Nothing else is taken for that, zeros neither.
+    public static func isUnbegun(_ file: any BlockFile) throws(IOError) -> Bool {
+        let byteCount = try file.byteCount()
+        guard byteCount < UInt64(UndoLine.byteLimit) else { return false }
+        let bytes = try file.bytes(at: 0, count: Int(byteCount))
+        let known = Array(UndoLine.opening.utf8)
+        guard bytes.prefix(known.count).elementsEqual(known.prefix(bytes.count)) else { return false }
+        return !bytes.contains { $0 == UInt8(ascii: "\n") || $0 == 0 }
+    }
+
     private static func damaged(_ offset: UInt64) -> FormatError {
         FormatError(.undoDamaged, field: "line", offset: offset, "is damaged: nothing is put back", section: "")
     }

@@ -52,10 +52,13 @@ enum UndoLine: Equatable {
         return bytes
     }
 
+    /// What every undo file begins with.
+    static let opening = #"{"type":"undo","version":1"#
+
     private var body: [UInt8] {
         switch self {
         case .header(let state, let image):
-            return Array(#"{"type":"undo","version":1\#(Self.text(state)),"image":"\#(Self.escaped(image))""#.utf8)
+            return Array(#"\#(Self.opening)\#(Self.text(state)),"image":"\#(Self.escaped(image))""#.utf8)
         case .bytes(let offset, let bytes):
             var line = Array(#"{"type":"bytes","offset":\#(offset),"hex":""#.utf8)
             line.reserveCapacity(line.count + 2 * bytes.count + 32)
@@ -123,7 +126,7 @@ enum UndoLine: Equatable {
             else { return nil }
             return .zeros(range)
         }
-        if scanner.take(#"{"type":"undo","version":1"#) {
+        if scanner.take(opening) {
             guard let state = scanner.state(), scanner.take(#","image":""#) else { return nil }
             let name = scanner.text()
             return scanner.take("\"") ? .header(state, image: name) : nil

@@ -20,6 +20,8 @@ public struct EditNote: Sendable, Equatable {
         case mbrLimit = "mbr_limit"
         /// What becomes of differencing images made from this one.
         case children
+        /// The disk gets smaller than its parent, and so cannot be made larger again.
+        case largerParent = "larger_parent"
     }
     public var code: Code
     public var message: String

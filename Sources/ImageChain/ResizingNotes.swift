@@ -1,3 +1,4 @@
+import BlockIO
 import DiskModel
 
 extension Resizing {
@@ -12,6 +13,14 @@ extension Resizing {
             result.append(EditNote(.mbrLimit, "the disk has an MBR, whose partitions end at 2 TiB"))
         default: break
         }
+        if new < old, chain.layers.count > 1, chain.layers[1].geometry.virtualByteCount > new {
+            let parent = chain.layers[1]
+            result.append(
+                EditNote(
+                    .largerParent,
+                    "it gets smaller than its parent \(parent.file.path), which has \(parent.geometry.virtualByteCount) bytes: "
+                        + "it cannot be made larger again"))
+        }
         switch (chain.leaf.format, chain.leaf.type) {
         case (.vhdx, _): result.append(EditNote(.children, vhdxChildren))
         case (.vhd, .differencing): result.append(EditNote(.children, vhdChild))
@@ -22,8 +31,8 @@ extension Resizing {
     }
 
     private static let movedBackup =
-        "the disk has a GPT, whose backup is no longer at the end of the disk: in the guest, sgdisk -e DISK moves it, "
-        + "in Windows a rescan of the disks"
+        "the disk has a GPT, whose backup is not at the new end: in the guest, sgdisk -e DISK writes it there, in "
+        + "Windows a rescan of the disks"
     /// Linux takes no table whose usable area ends past the disk.
     private static let cutBackup =
         "the disk has a GPT, whose backup is not at the new end: before the guest starts, run sgdisk -e on the disk, from "

@@ -16,7 +16,8 @@ public struct NewImageOptions: ParsableArguments {
     public var dynamic = false
     @Option(
         help: ArgumentHelp(
-            "Block size: 512K or 2M (VHD, default 2M), 1M to 256M (VHDX, default 32M).", valueName: "size"))
+            "Block size: 512K or 2M (VHD, default 2M), 1M to 256M (VHDX, default 32M).", valueName: "size"),
+        transform: ByteQuantity.parse)
     public var block: ByteQuantity?
     @Option(help: ArgumentHelp("Logical sector size: 512 or, VHDX only, 4096.", valueName: "bytes"))
     public var sector: Int?

@@ -8,6 +8,17 @@ public struct ProgressOptions: ParsableArguments {
         name: .long, help: ArgumentHelp("Write N/100 lines to this file descriptor while working.", valueName: "fd"))
     public var progress: Int32?
     public init() {}
+
+    /// A number that is free now could later be that of an image.
+    public func validate() throws {
+        guard let progress else { return }
+        let flags = fcntl(progress, F_GETFL)
+        guard flags != -1, flags & O_ACCMODE != O_RDONLY else {
+            throw ValidationError(
+                "--progress \(progress): this descriptor is not open for writing; open it in the shell, such as with "
+                    + "\(max(progress, 3))>FILE")
+        }
+    }
 }
 
 /// Set by SIGUSR1, answered at the next update.

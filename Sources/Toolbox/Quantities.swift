@@ -1,9 +1,19 @@
-public import ArgumentParser
+import ArgumentParser
 
 /// A number of bytes on the command line: `4096`, `0x1000`, `64K`, `1MiB`, `2T`; powers of 1024.
-public struct ByteQuantity: ExpressibleByArgument, Sendable, Equatable {
+public struct ByteQuantity: Sendable, Equatable {
     public var byteCount: UInt64
     public init(_ byteCount: UInt64) { self.byteCount = byteCount }
+
+    /// What is valid, for messages.
+    public static let rule = "a whole number of bytes, or with K, M, G or T (powers of 1024), such as 1536M or 64KiB"
+
+    /// For `transform:`.
+    /// - Throws: `ValidationError` that says what is valid.
+    public static func parse(_ text: String) throws -> Self {
+        guard let value = Self(argument: text) else { throw ValidationError("it takes \(rule)") }
+        return value
+    }
 
     public init?(argument: String) {
         let text = argument.lowercased()
@@ -25,8 +35,20 @@ public struct ByteQuantity: ExpressibleByArgument, Sendable, Equatable {
 }
 
 /// `OFFSET+LENGTH` on the command line, each a `ByteQuantity`.
-public struct ByteRangeArgument: ExpressibleByArgument, Sendable, Equatable {
+public struct ByteRangeArgument: Sendable, Equatable {
     public var range: Range<UInt64>
+
+    /// For `transform:`.
+    /// - Throws: `ValidationError` that says what is valid.
+    public static func parse(_ text: String) throws -> Self {
+        guard let value = Self(argument: text) else {
+            throw ValidationError("it takes OFFSET+LENGTH, such as 1M+512, each \(ByteQuantity.rule)")
+        }
+        return value
+    }
+
+    /// As on the command line, in bytes.
+    public var text: String { "\(range.lowerBound)+\(range.upperBound - range.lowerBound)" }
 
     public init?(argument: String) {
         let parts = argument.split(separator: "+", omittingEmptySubsequences: false)

@@ -132,6 +132,7 @@ public final class ToolRun {
     public func fail(_ thrown: any Error) {
         let (status, path, message, detail) = Self.describe(thrown)
         raise(status)
+        if thrown is OutputFailure { outputHasFailed = true }
         printError(path.isEmpty ? "\(name): \(message)" : "\(name): \(path): \(message)")
         error = .object([
             .init("code", .optional(detail?.code.rawValue)),
@@ -174,21 +175,25 @@ public final class ToolRun {
         hasPrinted = true
     }
     private var hasPrinted = false
+    /// What is left to print would fail again.
+    private var outputHasFailed = false
 
     func finish() {
-        do {
-            if output.json, streamsLines {
-                if case .object(let members) = error { try out.line(.object([.init("type", "error")] + members)) }
-                if let closingLine { try out.line(closingLine()) }
-            } else if output.json, !hasPrinted || error != .null {
-                try out.line(document())
-            }
-            try out.flush()
-        } catch {
+        do { if !outputHasFailed { try printRest() } } catch {
             raise(.failed)
             printError("\(name): \(error)")
         }
         if let caseLog { appendCaseLog(caseLog) }
+    }
+
+    private func printRest() throws {
+        if output.json, streamsLines {
+            if case .object(let members) = error { try out.line(.object([.init("type", "error")] + members)) }
+            if let closingLine { try out.line(closingLine()) }
+        } else if output.json, !hasPrinted || error != .null {
+            try out.line(document())
+        }
+        try out.flush()
     }
 
     /// Before any work: a mistaken name must not cost a run, nor the file its end.

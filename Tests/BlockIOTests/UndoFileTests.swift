@@ -143,6 +143,20 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool { bytesEqual(a.rawBytes, b.rawBy
         }
     }
 
+    /// A first line that is not whole: nothing was saved. All else is no such thing.
+    @Test func endedBeforeAnythingWasSaved() throws {
+        let bytes = try repaired().journal.allBytes
+        let first = try #require(bytes.firstIndex(of: UInt8(ascii: "\n")))
+        for count in 0...first {
+            #expect(try UndoJournal.isUnbegun(MemoryFile(Array(bytes.prefix(count)))), "\(count)")
+        }
+        let others: [[UInt8]] = [
+            Array(bytes.prefix(first + 1)), bytes, [0], Array(bytes.prefix(50)) + [0, 0], Array("x".utf8),
+            Array("\n".utf8), Array("{}".utf8), Array(bytes.prefix(30)) + [UInt8](repeating: 65, count: 200_000),
+        ]
+        for other in others { #expect(try !UndoJournal.isUnbegun(MemoryFile(other))) }
+    }
+
     /// Every bit of an undo file turned: it is refused, or still right.
     @Test func damage() throws {
         let (image, journal, original) = try repaired()
@@ -182,7 +196,10 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool { bytesEqual(a.rawBytes, b.rawBy
             let original = Self.original(&random)
             let (image, base) = (MemoryFile(original), MemoryFile())
             let journal = FailingFile(base, after: after, code: ENOSPC)
-            let undo = try UndoFile(image) { () throws(IOError) in journal }
+            let dropped = Mutex(0)
+            let undo = try UndoFile(
+                image, makeJournal: { () throws(IOError) in journal },
+                dropJournal: { _ in dropped.withLock { $0 += 1 } })
             var failed = false
             for page in [3, 1, 2, 9] {
                 do { try undo.write(random.bytes(100), at: UInt64(page * 4096)) } catch {
@@ -191,6 +208,9 @@ func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool { bytesEqual(a.rawBytes, b.rawBy
                 }
             }
             guard failed else { continue }
+            // Given back where it is of no use, and only there.
+            #expect(dropped.withLock { $0 } == (undo.journal == nil ? 1 : 0))
+            if undo.journal == nil { #expect(isSame(image.allBytes, original.allBytes)) }
             // Nothing goes on after that, even where bytes are saved.
             #expect(throws: IOError.self) { try undo.write([1], at: 3 * 4096) }
             #expect(throws: IOError.self) { try undo.resize(to: 1) }

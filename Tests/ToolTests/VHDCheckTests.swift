@@ -144,10 +144,10 @@ import VHDX
         #expect(try scratch.names() == (names + [undo]).sorted())
 
         let dry = try run("--undo", undo, "--dry-run", name)
-        #expect(dry.exit == 0 && dry.output.contains("would be as before the repair again"))
+        #expect(dry.exit == 0 && dry.output.contains("\(name) would be as before the repair again"))
         #expect(!isSame(try bytes(name), before))
         let back = try run("--undo", undo, name)
-        #expect(back.exit == 0 && back.output.contains("is as before the repair again"))
+        #expect(back.exit == 0 && back.output.contains("\(name) is as before the repair again"))
         #expect(isSame(try bytes(name), before))
         #expect(try run("--undo", undo, name).output.contains("nothing to put back"))
         // An undo file that is there is never overwritten.

@@ -158,6 +158,10 @@ import ToolTesting
         let done = try resize(kind, kind.fileName, "21M")
         #expect(done.exit == 0 && done.output.contains("sgdisk -e"), "\(done.error)")
         #expect(try whole.resized(to: 21 << 20).difference(from: path, kind) == nil)
+        // The backup was cut off, and does not come back.
+        let again = try resize(kind, kind.fileName, "48M")
+        #expect(again.exit == 0 && again.output.contains("whose backup is not at the new end"), "\(again.output)")
+        #expect(try whole.resized(to: 21 << 20).resized(to: Self.size).difference(from: path, kind) == nil)
     }
 
     /// A file system with files, made larger with its disk, is clean and keeps its files.
@@ -215,6 +219,24 @@ import ToolTesting
         }
         let exposed = try runTool("vhdresize", [child, "6M"], folder: scratch.folder)
         #expect(exposed.exit == 2 && exposed.error.contains("would show the parent's bytes"), "\(exposed.error)")
+    }
+
+    /// A child that gets smaller than its parent stays so; that is said before.
+    @Test(arguments: ["fat-differential.vhd", "fat-differential.vhdx"])
+    func smallerThanItsParent(child: String) throws {
+        guard let folder = try Corpus.unpackedFolder() else { return }
+        for name in [child, child.replacingOccurrences(of: "differential", with: "parent")] {
+            try FileManager.default.copyItem(atPath: "\(folder)/\(name)", toPath: scratch.path(name))
+        }
+        let planned = try runTool(
+            "vhdresize", ["--json", "--dry-run", "--shrink", child, "2M"], folder: scratch.folder)
+        #expect(try schemaComplaints(planned.output, schema: "vhdresize") ?? "" == "")
+        #expect(planned.output.contains(#""code":"larger_parent""#))
+        let shrunk = try runTool("vhdresize", ["--shrink", child, "2M"], folder: scratch.folder)
+        #expect(shrunk.exit == 0 && shrunk.error.contains("it cannot be made larger again"), "\(shrunk.error)")
+        #expect(!shrunk.output.contains("cannot be made larger again"))
+        let back = try runTool("vhdresize", [child, "4M"], folder: scratch.folder)
+        #expect(back.exit == 2 && back.error.contains("would show the parent's bytes"), "\(back.error)")
     }
 
     @Test func pendingLog() throws {

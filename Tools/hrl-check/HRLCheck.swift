@@ -36,7 +36,8 @@ struct HRLCheck: Tool {
     var replaces = false
     @Option(
         help: ArgumentHelp(
-            "Of several possible last blocks, recover up to the one at this offset.", valueName: "offset"))
+            "Of several possible last blocks, recover up to the one at this offset.", valueName: "offset"),
+        transform: ByteQuantity.parse)
     var pick: ByteQuantity?
     @Flag(help: "With --recover: say what would be written; write nothing.")
     var dryRun = false

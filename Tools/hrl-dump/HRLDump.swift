@@ -35,7 +35,9 @@ struct HRLDump: Tool {
     var since: TimeArgument?
     @Option(help: ArgumentHelp("Only writes at or before this time.", valueName: "time"))
     var until: TimeArgument?
-    @Option(help: ArgumentHelp("Only writes that touch these bytes of the disk.", valueName: "offset+length"))
+    @Option(
+        help: ArgumentHelp("Only writes that touch these bytes of the disk.", valueName: "offset+length"),
+        transform: ByteRangeArgument.parse)
     var disk: ByteRangeArgument?
     @Option(
         parsing: .unconditional,
@@ -55,9 +57,7 @@ struct HRLDump: Tool {
     var number: UInt64?
     @Flag(help: "Wait for more until the log is closed.")
     var follow = false
-    @Option(
-        help: ArgumentHelp("Read on past these findings, by code, comma-separated; repeatable.", valueName: "codes"))
-    var accept: [String] = []
+    @OptionGroup var acceptOptions: AcceptOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -80,7 +80,7 @@ struct HRLDump: Tool {
     private var columnList: [String] { columns?.split(separator: ",").map(String.init) ?? Self.columnNames }
 
     func perform(_ run: ToolRun) throws {
-        let options = HRLReadOptions(accepting: acceptedCodes(accept))
+        let options = HRLReadOptions(accepting: acceptOptions.codes)
         if let number { return try writeRaw(number, options, run) }
         let style: Dump.Style = output.json ? .json : tsv ? .tsv : .text
         let rows = RowWriter(run.out, style: rowStyle, contents: contents)

@@ -25,7 +25,9 @@ struct VHDCat: Tool {
 
     @Argument(help: "A VHD, VHDX or (with --format raw) raw image.", completion: .file())
     var image: String
-    @Option(help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"))
+    @Option(
+        help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"),
+        transform: ByteRangeArgument.parse)
     var range: ByteRangeArgument?
     @Option(
         name: [.customShort("o"), .customLong("output")],

@@ -9,7 +9,9 @@ extension VHDCheck {
         let file: PosixFile
         do { file = try PosixFile(image, dryRun ? .read : .write) } catch { throw DiskError(error) }
         run.addInput(image, byteCount: try file.byteCount())
-        let journal = try UndoPlace.open(undo, for: file, forWriting: !dryRun)
+        guard let journal = try UndoPlace.open(undo, for: file, forWriting: !dryRun) else {
+            return try tellUnbegun(undo, image, run)
+        }
         run.addInput(undo, byteCount: try journal.file.byteCount())
         let state = try diskErrors(image, "comparing with the undo file") { try journal.check(file) }
         if !journal.isClosed {
@@ -32,19 +34,30 @@ extension VHDCheck {
             case (.changed, true): "would be as before the repair again: \(bytes) to put back"
             case (.changed, false): "is as before the repair again: \(bytes) put back"
             }
-        try run.out.line("\(printable(image)): \(text)")
+        try run.out.line("\(printable(image)) \(text)")
+    }
+
+    /// The repair was killed before it saved anything.
+    private func tellUnbegun(_ undo: String, _ image: String, _ run: ToolRun) throws {
+        run.addInput(undo, byteCount: try PosixFile(undo).byteCount())
+        run.result = document(nil, .original, undo, image)
+        guard !output.json, !output.quiet else { return }
+        try run.out.line(
+            "\(printable(image)): nothing to put back: the repair of \(printable(undo)) ended before anything was saved, "
+                + "and so before anything was changed")
     }
 
     private func document(
-        _ journal: UndoJournal, _ state: UndoJournal.ImageState, _ undo: String, _ image: String
+        _ journal: UndoJournal?, _ state: UndoJournal.ImageState, _ undo: String, _ image: String
     ) -> JSONValue {
         [
             "path": .string(image), "format": nil, "type": nil, "parent": nil, "deep": false, "verdict": nil,
             "check": nil, "repair": nil,
             "undo": [
-                "file": .string(undo), "dry_run": .bool(dryRun), "image_name": .string(journal.imageName),
-                "original_size": .unsigned(journal.originalByteCount), "saved_bytes": .unsigned(journal.savedByteCount),
-                "repair_finished": .bool(journal.isClosed), "was_original": .bool(state == .original),
+                "file": .string(undo), "dry_run": .bool(dryRun), "image_name": .optional(journal?.imageName),
+                "original_size": .optional(journal?.originalByteCount),
+                "saved_bytes": .unsigned(journal?.savedByteCount ?? 0),
+                "repair_finished": .bool(journal?.isClosed ?? false), "was_original": .bool(state == .original),
             ],
         ]
     }

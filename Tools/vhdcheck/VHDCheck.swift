@@ -40,7 +40,7 @@ struct VHDCheck: Tool {
     @Option(
         help: ArgumentHelp("Put back what this undo file of a repair holds.", valueName: "file"), completion: .file())
     var undo: String?
-    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var imageOptions: BlockImageOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
@@ -139,10 +139,12 @@ struct VHDCheck: Tool {
     /// the outcome, so that it is told what was found before.
     private func doRepair(_ file: PosixFile, _ progress: Progress, _ outcome: inout Outcome, _ run: ToolRun) throws {
         let (wanted, image) = (undoFile, file.path)
-        if let wanted, (try? PosixFile(wanted)) != nil {
+        if let wanted, UndoPlace.isTaken(wanted) {
             throw DiskError(.refused, path: wanted, "is there already", hint: "name a new undo file")
         }
-        let saving = try UndoFile(file) { () throws(IOError) in try UndoPlace.make(wanted, for: image) }
+        let saving = try UndoFile(
+            file, makeJournal: { () throws(IOError) in try UndoPlace.make(wanted, for: image) },
+            dropJournal: { $0.hostFile.map(UndoPlace.remove) })
         defer {
             outcome.repair?.undoFile = saving.journal?.path
             if let journal = saving.journal {

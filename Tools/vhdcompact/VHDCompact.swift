@@ -25,7 +25,7 @@ struct VHDCompact: Tool {
     var images: [String]
     @Flag(help: "Look and say what would be done; write nothing.")
     var dryRun = false
-    @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var imageOptions: BlockImageOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 

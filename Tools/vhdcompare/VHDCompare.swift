@@ -26,7 +26,9 @@ struct VHDCompare: Tool {
     var a: String
     @Argument(help: "Another one.", completion: .file())
     var b: String
-    @Option(help: ArgumentHelp("Only these bytes of the disks, such as 1M+512.", valueName: "offset+length"))
+    @Option(
+        help: ArgumentHelp("Only these bytes of the disks, such as 1M+512.", valueName: "offset+length"),
+        transform: ByteRangeArgument.parse)
     var range: ByteRangeArgument?
     @Flag(help: "Stop at the first difference.")
     var first = false
@@ -85,7 +87,11 @@ struct VHDCompare: Tool {
     private func wantedRange(_ sides: [ImageChain]) throws -> Range<UInt64> {
         let byteCounts = sides.map(\.geometry.virtualByteCount)
         guard let range else { return 0..<max(byteCounts[0], byteCounts[1]) }
-        for side in sides where !ignoreSize { try side.leaf.checkRange(range.range) }
+        for (path, byteCount) in zip([a, b], byteCounts) where !ignoreSize && range.range.upperBound > byteCount {
+            throw DiskError(
+                .outOfRange, path: path, "--range \(range.text) goes past the end of this disk of \(byteCount) bytes",
+                hint: "--ignore-size takes what lies past an end as zeros")
+        }
         return range.range
     }
 

@@ -24,7 +24,7 @@ struct VHDCreate: Tool {
 
     @Argument(help: "The image to make.", completion: .file())
     var image: String
-    @Argument(help: "The size of the disk, such as 64G.")
+    @Argument(help: "The size of the disk, such as 64G.", transform: ByteQuantity.parse)
     var size: ByteQuantity
     @Flag(help: "Check everything and say what would be made; write nothing.")
     var dryRun = false

@@ -30,7 +30,9 @@ struct VHDMap: Tool {
     var chain = false
     @Flag(help: "Instead, the ranges of the file that no structure and no block claims, and whether they are zero.")
     var unclaimed = false
-    @Option(help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"))
+    @Option(
+        help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"),
+        transform: ByteRangeArgument.parse)
     var range: ByteRangeArgument?
     @Flag(help: "Tab-separated values with a header line.")
     var tsv = false

@@ -47,7 +47,8 @@ extension VHDResize {
         if plan.droppedBlockCount > 0 {
             try run.out.line("  \(counted(plan.droppedBlockCount, "block", "blocks")) past the new end given up")
         }
-        for note in resizing.notes { try run.out.line("  note: \(note.message)") }
+        // The others are said before anything is done.
+        for note in resizing.notes where note.code != .largerParent { try run.out.line("  note: \(note.message)") }
     }
 
     /// - Parameter done: what was done; nil before, and where nothing is.

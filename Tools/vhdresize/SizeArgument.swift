@@ -3,8 +3,16 @@ import ImageChain
 import Toolbox
 
 /// `64G`, or a difference such as `+10G` and `-512M`.
-struct SizeArgument: ExpressibleByArgument, Sendable, Equatable {
+struct SizeArgument: Sendable, Equatable {
     var target: ResizeTarget
+
+    /// - Throws: `ValidationError` that says what is valid.
+    static func parse(_ text: String) throws -> Self {
+        guard let value = Self(argument: text) else {
+            throw ValidationError("it takes \(ByteQuantity.rule); with + or - before it: so much more or less")
+        }
+        return value
+    }
 
     init?(argument: String) {
         let sign = argument.first

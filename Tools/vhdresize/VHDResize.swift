@@ -23,7 +23,9 @@ struct VHDResize: Tool {
 
     @Argument(help: "A VHD, VHDX or (with --format raw) raw image.", completion: .file())
     var image: String
-    @Argument(help: "The new size, such as 80G; or a difference, such as +10G or, behind --, -512M.")
+    @Argument(
+        help: "The new size, such as 80G; or a difference, such as +10G or, behind --, -512M.",
+        transform: SizeArgument.parse)
     var size: SizeArgument
     @Flag(help: "Cut off what stands past the new end, data and partitions included.")
     var shrink = false
@@ -32,6 +34,15 @@ struct VHDResize: Tool {
     @OptionGroup var imageOptions: ImageOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
+
+    /// A difference with a minus would be taken for an option, and only be said to be missing.
+    static func main() {
+        let options = CommandLine.arguments.dropFirst().prefix { $0 != "--" }
+        if let size = options.first(where: { $0.hasPrefix("-") && SizeArgument(argument: $0) != nil }) {
+            exit(withError: ValidationError("a difference with a minus goes behind --, as in: IMAGE -- \(size)"))
+        }
+        main(nil)
+    }
 
     func perform(_ run: ToolRun) throws {
         let file = try PosixFile(image, dryRun ? .read : .write)
@@ -57,6 +68,9 @@ struct VHDResize: Tool {
 
     private func warn(_ resizing: Resizing, _ run: ToolRun) {
         for (path, finding) in resizing.findings { run.warn(path, [finding]) }
+        for note in resizing.notes where note.code == .largerParent {
+            run.warn(image, note.message, code: note.code.rawValue)
+        }
         guard resizing.hasPendingLog else { return }
         if dryRun {
             run.noteReplayedLog(image)
