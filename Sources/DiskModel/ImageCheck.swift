@@ -82,7 +82,8 @@ public struct CheckReport: Sendable {
     public private(set) var droppedCount = 0
     public static let keptCount = 100
     private var counts: [FormatError.Code: Int] = [:]
-    /// Whether an unforced reader opens the image.
+    /// Whether a reader that accepts nothing opens the image and can read all that the disk shows; of a differencing
+    /// image that was checked with its parents, also whether these are found.
     public var isReadable = true
     /// What the deep pass went through, in bytes of the file.
     public var deepByteCount: UInt64 = 0

@@ -86,15 +86,22 @@ public enum ImageChecker {
         reading.accepted = []
         let links: [ChainLink]
         do { links = try ImageChain.walk(from: layer, identity, file.path, reading).links } catch {
-            return result.report.add(.error, missing(result.format, error))
+            return addParentError(missing(result.format, error), to: &result.report)
         }
         if links.count > 1 {
             result.parentPath = links[1].path
             for finding in findings(layer, links[1]) {
                 result.report.add(finding.finding.severity, finding.finding.detail, repairs: finding.repairs)
+                if finding.finding.severity == .error { result.report.isReadable = false }
             }
         }
-        if let error = links.last?.parentError { result.report.add(.error, missing(result.format, error)) }
+        if let error = links.last?.parentError { addParentError(missing(result.format, error), to: &result.report) }
+    }
+
+    /// Nobody reads a child without its parent.
+    private static func addParentError(_ error: FormatError, to report: inout CheckReport) {
+        report.add(.error, error)
+        report.isReadable = false
     }
 
     private static func openedLayer(_ file: any BlockFile, _ options: OpenOptions) -> (any DiskLayer)? {

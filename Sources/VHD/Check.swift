@@ -12,16 +12,17 @@ public enum VHDChecker {
         _ file: any BlockFile, _ options: CheckOptions, progress: EditProgress
     ) throws(DiskError) -> CheckReport {
         var report = CheckReport()
+        var lacksVisibleBytes = false
         try diskErrors(file.path, "checking") {
             do {
                 var check = ImageCheck(try ImageParser(surveying: file), options, report)
                 try check.run(progress)
-                report = check.report
+                (report, lacksVisibleBytes) = (check.report, check.lacksVisibleBytes)
             } catch let error as FormatError {
                 try noteHopeless(file, error, &report)
             }
         }
-        report.isReadable = try isReadable(file)
+        report.isReadable = try isReadable(file) && !lacksVisibleBytes
         return report
     }
 
@@ -39,7 +40,8 @@ public enum VHDChecker {
         if let problem = copy.problem, problem.code != .vhdFooterCopy { report.add(.error, problem) }
     }
 
-    /// Whether a reader that accepts nothing opens the image and finds every block in its place.
+    /// Whether a reader that accepts nothing opens the image and finds every block in its place; a block in its place may
+    /// still lack its end.
     static func isReadable(_ file: any BlockFile) throws(DiskError) -> Bool {
         do throws(DiskError) {
             _ = try VHDLayer(reading: file).census()
@@ -56,6 +58,8 @@ struct ImageCheck {
     let image: ImageParser
     let options: CheckOptions
     var report: CheckReport
+    /// Whether the file ends before bytes of a block that the disk shows: reading them is refused, though the image opens.
+    var lacksVisibleBytes = false
     /// What mends the batmap.
     var batmapRepairs: [RepairKind] = []
 

@@ -87,6 +87,7 @@ extension ImageCheck {
         let held = (layout.contentsEnd - place.offset - layout.bitmapByteCount) / sectorByteCount
         let visible = layout.visibleSectorCount(ofBlock: place.block)
         let isMissing = held < visible && bitmap.runEnd(from: Int(held), to: visible, isSet: false) < visible
+        if isMissing { lacksVisibleBytes = true }
         let what = image.footers.hasTrailing ? "on over the footer" : "on past the end of the file"
         report.add(
             isMissing ? .error : .warning,

@@ -89,11 +89,17 @@ extension ImageParser {
             return false
         }
         if entries > needed {
+            let table = checkedRange(header.tableOffset, 4 * entries)
+            let fits = table.map { $0.upperBound <= footers.contentsEnd } ?? false
+            let consequence =
+                fits
+                ? "Azure wants an exact count"
+                : "so long a table ends past \(hex(footers.contentsEnd)), and some programs refuse the image"
             findings.note(
-                .information,
+                fits ? .information : .warning,
                 FormatError(
                     .vhdMaxTableEntries, field: "Max Table Entries", offset: offset + 28,
-                    "is \(entries), and the disk has \(needed) blocks; Azure wants an exact count", section: "7"))
+                    "is \(entries), and the disk has \(needed) blocks; \(consequence)", section: "7"))
         }
         if let problem = tablePlaceProblem(header, at: offset, needed, fileByteCount) {
             try stop(refusedTable(header, at: offset, problem))

@@ -105,6 +105,9 @@ struct CheckedImage {
     /// A log that is pending, or cannot be replayed, comes before any other change.
     var hasLog: Bool { headers.map { $0.current.logGUID != .zero } ?? false }
 
+    /// A log of which something is missing that cannot be had again: all that is left is to give it up.
+    var hasBrokenLog: Bool { has(.vhdxNoLogSequence) || has(.vhdxNewerLogEntries) }
+
     func has(_ code: FormatError.Code) -> Bool { findings.contains { $0.detail.code == code } }
 
     var isFixed: Bool {

@@ -8,9 +8,10 @@ extension CheckedImage {
         case .vhdxIdentifier: canMendIdentifier ? [.identifier] : []
         case .vhdxHeaders, .vhdxEqualSequenceNumbers:
             finding.severity == .warning && canMendHeaders ? [.headers] : []
+        case .vhdxLogVersion: finding.severity == .warning && canClearLogVersion ? [.headers] : []
         case .vhdxDirtyLog: canReplay ? [.log] : []
         case .vhdxReplayTooLarge: canReplay ? [.log] : []
-        case .vhdxNoLogSequence: canUpdateHeaders ? [.dropLog] : []
+        case .vhdxNoLogSequence, .vhdxNewerLogEntries: canUpdateHeaders ? [.dropLog] : []
         case .vhdxStructurePastEnd: structureEnd == nil || !canUpdateHeaders ? [] : [.tails]
         case .vhdxRegionTableCopies, .vhdxRegionNotRequired: canMendRegions ? [.regions] : []
         case .vhdxItemFlags, .vhdxReservedFlags, .vhdxMetadataReserved: canLog ? [.metadata] : []
@@ -33,6 +34,12 @@ extension CheckedImage {
     var canMendHeaders: Bool {
         guard canUpdateHeaders, let headers else { return false }
         return validHeaders.count == 1 || (headers.isAmbiguous && haveHeadersOneLog)
+    }
+
+    /// A LogVersion that no log goes with; headers that contradict each other are mended first, or not at all.
+    var canClearLogVersion: Bool {
+        guard canUpdateHeaders, let headers, !headers.isAmbiguous || canMendHeaders else { return false }
+        return headers.current.logGUID == .zero && headers.current.logVersion != 0
     }
 
     /// A table that is valid, with its entries in order.

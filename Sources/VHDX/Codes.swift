@@ -75,13 +75,14 @@ extension FormatError.Code {
     public static let vhdxSequenceNumberExhausted = Self("VHDX077")
     public static let vhdxMetadataReserved = Self("VHDX078")
     public static let vhdxIdleBits = Self("VHDX079")
+    public static let vhdxNewerLogEntries = Self("VHDX080")
 }
 
 extension Set<FormatError.Code> {
     /// The rules whose breach a reader can accept; any other one stops it.
     static let acceptableToVHDXReaders: Self = [
         .vhdxIdentifier, .vhdxHeaders, .vhdxNoLogSequence, .vhdxFlushedFileOffset, .vhdxEntryReserved,
-        .vhdxDuplicateBlock, .vhdxRegionTables, .vhdxIncompleteFile,
+        .vhdxDuplicateBlock, .vhdxRegionTables, .vhdxIncompleteFile, .vhdxNewerLogEntries,
     ]
     /// Every rule there can be: with these accepted the parsers go on wherever there is a way on, as a checker wants.
     static let everyVHDXRule = Self((0...99).map { .init("VHDX0\($0 < 10 ? "0" : "")\($0)") })

@@ -128,6 +128,12 @@ extension Header {
         if version != 1 { try refuse(.vhdxVersion, "Version", 66, "is \(version), expected 1") }
         if logGUID != .zero, logVersion != 0 {
             try refuse(.vhdxLogVersion, "LogVersion", 64, "is \(logVersion) with a log to replay, expected 0")
+        } else if logVersion != 0 {
+            findings.warn(
+                FormatError(
+                    .vhdxLogVersion, field: "LogVersion", offset: offset + 64,
+                    "is \(logVersion), expected 0: nothing is to be replayed, but some programs refuse the image",
+                    section: "2.2.2"))
         }
         guard logLength > 0 else {
             if logGUID != .zero { try refuse(.vhdxLogLength, "LogLength", 68, "is 0 with a log to replay") }

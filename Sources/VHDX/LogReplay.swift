@@ -27,6 +27,7 @@ extension LogRing {
                     section: "3.1.1"))
             return nil
         }
+        if let problem = ring.newerEntries(than: head) { try findings.refuse(problem) }
         let fileByteCount = try file.byteCount()
         if fileByteCount < head.flushedFileOffset {
             try findings.refuse(
@@ -37,6 +38,22 @@ extension LogRing {
                     section: "2.3.1.1"))
         }
         return ring
+    }
+
+    /// The breach that the log goes on behind the sequence that would be replayed: the disk would show an older state
+    /// than it last had. An entry torn at the end of the log is not whole, and breaks no rule.
+    private func newerEntries(than head: Entry) -> FormatError? {
+        guard let first = newer.first, let last = newer.last else { return nil }
+        let leftOut =
+            newer.count == 1
+            ? "1 newer entry (\(first.sequenceNumber)) is left out"
+            : "\(newer.count) newer entries (\(first.sequenceNumber) to \(last.sequenceNumber)) are left out"
+        return FormatError(
+            .vhdxNewerLogEntries, field: "SequenceNumber",
+            offset: range.lowerBound + UInt64(first.page) * Layout.pageByteCount + 16,
+            "is \(first.sequenceNumber), and the newest complete sequence ends with \(head.sequenceNumber): \(leftOut), "
+                + "because of damage, or a power cut between entries that were not flushed",
+            section: "3.1.1")
     }
 
     /// Refuses what would take too much memory.

@@ -31,15 +31,24 @@ struct LogRing: Sendable {
     /// Entries to be replayed, first to last; nil when there is no valid sequence.
     private(set) var active: [Entry]?
 
+    /// Whole entries with larger numbers than the active sequence's last one, in the order of their numbers: left out
+    /// because something before them, without which they mean nothing, is not whole.
+    private(set) var newer: [Entry] = []
+
     init(scanning file: any BlockFile, header: Header) throws {
         (self.file, range, guid) = (file, header.logRange, header.logGUID)
         var entries: [Entry] = []
         for page in 0..<pageCount {
             if let entry = try parse(at: page) { entries.append(entry) }
         }
+        let whole = entries
         let fileEnd = entries.reduce(try file.byteCount()) { max($0, $1.lastFileOffset) }
         entries.removeAll { $0.targetEnd > fileEnd }
         active = activeSequence(entries)
+        if let head = active?.last {
+            newer = whole.filter { $0.sequenceNumber > head.sequenceNumber }
+                .sorted { $0.sequenceNumber < $1.sequenceNumber }
+        }
     }
 
     /// The complete sequence with the largest last number, from its tail on. A sequence that ends where a longer one

@@ -9,9 +9,11 @@ extension VHDXChecker {
     /// Order, each step with its own flushes, each one leaving an image no worse than before wherever it is cut off, and
     /// all of it repeatable:
     ///  1. `identifier`: its 520 bytes. *Cut: the headers are valid, and say what the file is.*
-    ///  2. `headers`: the one that is bad or counts less, then the other, with numbers that grow. *Cut: one is valid.*
-    ///  3. `log` as in `LogRing.replayIntoFile`; or `drop-log`: header by header, LogGuid is zero. *Cut: the log is
-    ///     replayed, or cannot be, as before; or it is given up.* From here on LogGuid is zero.
+    ///  2. `headers`: the one that is bad or counts less, then the other, with numbers that grow, and a LogVersion of zero
+    ///     where there is no log. *Cut: one is valid.*
+    ///  3. `log` as in `LogRing.replayIntoFile`; or `drop-log`: header by header, LogGuid is zero, and nothing is
+    ///     replayed, not even an older sequence, which could undo what the newer entries did. *Cut: the log is replayed,
+    ///     or cannot be, as before; or it is given up.* From here on LogGuid is zero.
     ///  4. `tails`, `regions`: header by header, FileWriteGuid is new, and DataWriteGuid where the disk will show bytes it
     ///     did not. Then the file is lengthened. *Cut: as before, or longer.* Then the region table that does not count is
     ///     written whole, and after it the one that does. *Cut: the other one is whole and valid.*
@@ -82,7 +84,7 @@ struct Mender {
                 "the log is pending, which keeps the repair \(kind.rawValue) from being made",
                 image.canReplay
                     ? "ask for the repair log as well"
-                    : image.has(.vhdxNoLogSequence)
+                    : image.hasBrokenLog
                         ? "ask for the repair drop-log as well" : "copy the contents into a new image")
         }
         if image.structureEnd != nil, !kinds.contains(.tails), let kind = kinds.intersection(Self.logged).min() {

@@ -23,10 +23,22 @@ extension Mender {
         guard kinds.contains(.headers), var headers = image.headers else { return }
         let isAmbiguous = headers.isAmbiguous
         let (bad, good) = (1 - headers.slot, headers.slot)
-        try headers.update(on: file) { $0.fileWriteGUID = .random() }
-        note(
-            .headers, isAmbiguous ? .vhdxEqualSequenceNumbers : .vhdxHeaders, at: Layout.headerOffsets[bad],
-            "header \(bad + 1) written again from header \(good + 1), both with new sequence numbers")
+        let logVersion = headers.current.logVersion
+        let clearsLogVersion = image.canClearLogVersion
+        try headers.update(on: file) {
+            $0.fileWriteGUID = .random()
+            if clearsLogVersion { $0.logVersion = 0 }
+        }
+        if image.canMendHeaders {
+            note(
+                .headers, isAmbiguous ? .vhdxEqualSequenceNumbers : .vhdxHeaders, at: Layout.headerOffsets[bad],
+                "header \(bad + 1) written again from header \(good + 1), both with new sequence numbers")
+        }
+        if clearsLogVersion {
+            note(
+                .headers, .vhdxLogVersion, at: Layout.headerOffsets[good] + 64,
+                "LogVersion, which was \(logVersion), set to 0 in both headers")
+        }
         try reopen()
     }
 
@@ -39,7 +51,7 @@ extension Mender {
                 .log, image.has(.vhdxReplayTooLarge) ? .vhdxReplayTooLarge : .vhdxDirtyLog, at: offset,
                 "log replayed: \(ring.active?.count ?? 0) entries")
             try reopen()
-        } else if kinds.contains(.dropLog), image.has(.vhdxNoLogSequence) {
+        } else if kinds.contains(.dropLog), image.hasBrokenLog {
             // Something was logged, and may be lost: the disk may show other bytes than it last did.
             let changesData = try LogRing(scanning: file, header: headers.current).holdsEntry()
             try headers.update(on: file) {
@@ -48,7 +60,7 @@ extension Mender {
                 if changesData { $0.dataWriteGUID = .random() }
             }
             note(
-                .dropLog, .vhdxNoLogSequence, at: offset,
+                .dropLog, image.has(.vhdxNewerLogEntries) ? .vhdxNewerLogEntries : .vhdxNoLogSequence, at: offset,
                 changesData ? "log given up" : "log given up; it held no entry")
             try reopen()
         }

@@ -74,7 +74,14 @@ struct Metadata: Sendable {
                 continue
             }
             userCount += entry.isUser ? 1 : 0
-            reservedIsZero = reservedIsZero && entry.reserved == 0 && entry.flags & ~7 == 0
+            reservedIsZero = reservedIsZero && entry.reserved == 0
+            if entry.flags & ~7 != 0 {
+                findings.warn(
+                    FormatError(
+                        .vhdxMetadataReserved, field: "Flags", offset: offset + 24,
+                        "of item \(entry.itemID) are 0x\(String(entry.flags, radix: 16)): reserved bits are set, "
+                            + "and some programs refuse the image", section: "2.6.1.2"))
+            }
             try Self.checkKnown(entry, at: offset, &findings)
             table.append((offset, entry))
         }

@@ -60,7 +60,7 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
     /// Opens for reading. The file is never written: a pending log is replayed in memory.
     /// - Throws: `DiskError` of kind `.format` with the rule's code, or `.io`.
     public convenience init(reading file: any BlockFile, options: VHDXReadOptions = .init()) throws(DiskError) {
-        let opened = try diskErrors(file.path) { try OpenedImage(file, options, replaysIntoFile: false) }
+        let opened = try Self.opened(file, options, replaysIntoFile: false)
         self.init(opened, writer: nil)
     }
 
@@ -69,9 +69,22 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
     /// - Throws: as for reading; `.refused` for differencing images and for images that only open with accepted
     ///   errors.
     public convenience init(writing file: any BlockFile, options: VHDXReadOptions = .init()) throws(DiskError) {
-        let opened = try diskErrors(file.path) { try OpenedImage(file, options, replaysIntoFile: true) }
+        let opened = try Self.opened(file, options, replaysIntoFile: true)
         let writer = try Writer(opened, path: file.path)
         self.init(opened, writer: writer)
+    }
+
+    private static func opened(
+        _ file: any BlockFile, _ options: VHDXReadOptions, replaysIntoFile: Bool
+    ) throws(DiskError) -> OpenedImage {
+        do {
+            return try diskErrors(file.path) { try OpenedImage(file, options, replaysIntoFile: replaysIntoFile) }
+        } catch {
+            guard error.formatError?.code == .vhdxNewerLogEntries else { throw error }
+            var error = error
+            error.hint = "read the older state with --accept VHDX080, or get a copy of the file from elsewhere"
+            throw error
+        }
     }
 
     private init(_ opened: OpenedImage, writer: Writer?) {

@@ -184,7 +184,7 @@ import Testing
             } catch {
                 #expect(error.kind == .io && file.hasFailed, "\(error)")
             }
-            if planted.isReadable {
+            if planted.opens {
                 let found = try #require(CheckPowerCutTests.disk(memory.contents))
                 #expect(CheckPowerCutTests.strays(found, planted, planted.changed[subject.kind] ?? planted.disk) == 0)
                 #expect(before != nil)

@@ -43,9 +43,9 @@ import VHD
         PowerCuts(recording, imageLimit: 200).forEachImage { image in
             counts.images += 1
             let found = disk(image.contents)
-            if planted.isReadable, found == nil { counts.unreadable += 1 }
+            if planted.opens, found == nil { counts.unreadable += 1 }
             // What was not readable before may show anything on the way, and nothing is expected of what is missing.
-            if let found, planted.isReadable { counts.stray += strays(found, planted, after) }
+            if let found, planted.opens { counts.stray += strays(found, planted, after) }
             do {
                 let file = MemoryFile(image.contents)
                 _ = try VHDChecker.repair(file, [kind], .init()) { _, _ in }

@@ -27,7 +27,7 @@ extension Planted {
         var planted = sparse(
             .vhdBlockPastEnd, name, .error, at: entry(1), [.tails],
             hasFooter ? image.bytes : Array(image.bytes.dropLast(512)))
-        planted.lacksData = true
+        (planted.lacksData, planted.isReadable) = (true, false)
         for sector in 0..<kept { Good.fill(&planted.disk, 8 + sector, 0x70 + UInt8(sector)) }
         if !hasFooter { (planted.otherErrors, planted.otherRepairs) = ([.vhdTrailingFooter], [.footer]) }
         more(&planted)

@@ -42,6 +42,9 @@ extension Planted {
             .vhdMaxTableEntries, "more, before a batmap", .information, at: 540, [],
             Good.xen { image, _ in image.header?.maxTableEntries = 200 }.bytes),
         sparse(
+            .vhdMaxTableEntries, "more than there is room for", .warning, at: 540, [],
+            good.withHeader { $0.with([0, 1, 0, 0], at: 28) }),
+        sparse(
             .vhdMaxTableEntries, "too few", .error, at: 540, [], good.withHeader { $0.with([3], at: 31) }, unreadable),
         sparse(.vhdTableOffset, "at 0", .error, at: 528, [], good.withHeader { $0.with([0, 0], at: 22) }, unreadable),
         sparse(

@@ -13,7 +13,7 @@ struct Planted: Sendable, CustomStringConvertible {
     var offset: UInt64
     /// What the check must offer; each alone must mend it.
     var repairs: Set<RepairKind>
-    /// Whether it opens, with all blocks in their places, before anything is mended.
+    /// Whether it opens, with all blocks in their places and whole, before anything is mended.
     var isReadable = true
     /// Errors of other rules that the same damage is, and why, where it says so beside it.
     var otherErrors: Set<FormatError.Code> = []
@@ -29,6 +29,7 @@ struct Planted: Sendable, CustomStringConvertible {
 
     /// Whether it opens and still cannot be read whole, because data is missing.
     var lacksData = false
+    var opens: Bool { isReadable || lacksData }
 
     var description: String { "\(code): \(name)" }
 }

@@ -136,6 +136,23 @@ import Testing
         #expect(try Self.hash(after, parent: nil) == hash)
     }
 
+    /// One byte of the last but one entry, which the last one needs: the older entries alone show a disk of zeros.
+    @Test(.enabled(if: folder != nil)) func damageInTheLogIsNotPassedOver() throws {
+        let file = try Self.image("vhdx-log-replay.vhdx")
+        try file.write([0], at: 0x105025)
+        let error = try #require(throws: DiskError.self) { try VHDXLayer(reading: file) }
+        #expect(error.formatError?.code == .vhdxNewerLogEntries && error.formatError?.offset == 0x107010, "\(error)")
+        #expect(throws: DiskError.self) { try VHDXLayer(writing: file) }
+        let report = try check(file.contents)
+        let found = try #require(report.findings.first { $0.finding.detail.code == .vhdxNewerLogEntries })
+        #expect(found.finding.severity == .error && found.repairs == [.dropLog] && !report.isReadable)
+        let untouched = try repair(file.contents, RepairKind.lossless.union([.log]))
+        #expect(untouched.actions.isEmpty && areSame(untouched.contents, file.contents))
+        let dropped = try repair(file.contents, [.dropLog])
+        #expect(dropped.actions.map(\.kind) == [.dropLog])
+        #expect(try check(dropped.contents).count(.error) == 0)
+    }
+
     @Test(.enabled(if: folder != nil)) func paddingOfTheTableIsIgnored() throws {
         let layer = try VHDXLayer(reading: try Self.image("ext2.vhdx"))
         _ = try layer.census()

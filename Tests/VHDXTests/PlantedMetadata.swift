@@ -26,6 +26,10 @@ extension Planted {
         },
         Planted(.vhdxMetadataReserved, .information, "item", at: metadata, [.same(.metadata)]) {
             $0.put(UInt32(1), at: TinyImage.item(2) + 28)
+        },
+        Planted(
+            .vhdxMetadataReserved, .warning, "flags of an item", at: TinyImage.item(3) + 24, [.same(.metadata)]
+        ) {
             $0.put(UInt32(6 | 256), at: TinyImage.item(3) + 24)
         },
         Planted(.vhdxReservedFlags, .warning, "file parameters", at: items + 4, [.same(.metadata)]) {

@@ -64,6 +64,13 @@ extension Planted {
             $0.setLogGUID(testGUID)
             $0.inHeaders(64, UInt16(1))
         },
+        Planted(.vhdxLogVersion, .warning, "1, without a log", at: newerHeader + 64, [.same(.headers)]) {
+            $0.inHeaders(64, UInt16(1))
+        },
+        Planted(.vhdxLogVersion, .warning, "1, in the only header", at: newerHeader + 64, [.same(.headers)]) {
+            $0.inHeaders(64, UInt16(1))
+            $0.put([1], at: olderHeader + 100)
+        },
         Planted(.vhdxLogLength, .error, "0", at: newerHeader + 68) {
             $0.setLogGUID(testGUID)
             $0.inHeaders(68, UInt32(0))
@@ -117,6 +124,22 @@ extension Planted {
         Planted(.vhdxNoLogSequence, .error, "torn entry", at: newerHeader + 48, [.good(.dropLog)]) {
             $0.log(TinyLogEntry(sequence: 9), at: 8192)
             $0.put([1], at: mebibyte + 8192 + 2000)
+            $0.setLogGUID(testGUID)
+        },
+        Planted(
+            .vhdxNewerLogEntries, .error, "an entry between them damaged", at: mebibyte + 8192 + 16, [.good(.dropLog)]
+        ) {
+            $0.log(TinyLogEntry(sequence: 9), at: 0)
+            $0.log(TinyLogEntry(sequence: 10), at: 4096)
+            $0.log(TinyLogEntry(sequence: 11), at: 8192)
+            $0.put([1], at: mebibyte + 4096 + 2000)
+            $0.setLogGUID(testGUID)
+        },
+        Planted(
+            .vhdxNewerLogEntries, .error, "a tail that is not there", at: mebibyte + 65536 + 16, [.good(.dropLog)]
+        ) {
+            $0.log(TinyLogEntry(sequence: 9), at: 0)
+            $0.log(TinyLogEntry(sequence: 20, tail: 8192), at: 65536)
             $0.setLogGUID(testGUID)
         },
         Planted(.vhdxFlushedFileOffset, .error, "cut file", at: mebibyte + 48) {

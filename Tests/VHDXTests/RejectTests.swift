@@ -66,6 +66,11 @@ private let headerRules: [Rejection] = [
         $0.inHeaders(72, UInt64.max - 0xf_ffff)
     },
     Rejection("no log sequence", .vhdxNoLogSequence, "LogGuid", newerHeader + 48) { $0.setLogGUID(testGUID) },
+    Rejection("newer log entries", .vhdxNewerLogEntries, "SequenceNumber", mebibyte + 8192 + 16) {
+        $0.log(TinyLogEntry(sequence: 1), at: 0)
+        $0.log(TinyLogEntry(sequence: 3, tail: 4096), at: 8192)
+        $0.setLogGUID(testGUID)
+    },
     Rejection("file cut off", .vhdxFlushedFileOffset, "FlushedFileOffset", mebibyte + 48) {
         $0.log(TinyLogEntry(sequence: 1, flushed: 99 << 20, last: 99 << 20), at: 0)
         $0.setLogGUID(testGUID)
@@ -331,6 +336,7 @@ private let tableRules: [Rejection] =
     @Test(arguments: [
         ("identifier", FormatError.Code.vhdxIdentifier), ("no valid header", .vhdxHeaders),
         ("both region tables", .vhdxRegionTables), ("no log sequence", .vhdxNoLogSequence),
+        ("newer log entries", .vhdxNewerLogEntries),
         ("file cut off", .vhdxFlushedFileOffset), ("incomplete file", .vhdxIncompleteFile),
         ("reserved bits", .vhdxEntryReserved), ("two blocks in one place", .vhdxDuplicateBlock),
     ])

@@ -101,11 +101,54 @@ import Testing
         try check(image, firstByte: 0, entryCount: 1, "newer first")
     }
 
-    @Test func newestSequenceWithoutItsTailIsPassedOver() throws {
+    /// An older sequence is not replayed in place of a newer one that is damaged, unless that is accepted.
+    @Test func newestSequenceWithoutItsTailIsRefused() throws {
         var (image, data, page) = try prepared()
         image.log(entry(10, tail: 0, [.page(offset: TinyImage.table, page)]), at: 0)
         image.log(entry(20, tail: 8192, [.page(offset: TinyImage.table, TinyImage.tablePage([data | 2]))]), at: 65536)
-        try check(image, firstByte: 9, entryCount: 1, "incomplete")
+        let error = try expectNewerEntries(image, firstByte: 9)
+        #expect(error.explanation.contains("ends with 10: 1 newer entry (20) is left out"))
+    }
+
+    @Test func damageBeforeTheNewestEntriesIsRefused() throws {
+        var (image, _, page) = try prepared()
+        var next: UInt64 = 0
+        var starts: [UInt64] = []
+        for sequence in 5...9 {
+            starts.append(next)
+            next = image.log(entry(UInt64(sequence), tail: 0, [.page(offset: TinyImage.table, page)]), at: next)
+        }
+        for damaged in 1...3 {
+            var copy = image
+            copy.put([0xff], at: mebibyte + starts[damaged] + 5000)
+            let error = try expectNewerEntries(copy, firstByte: 9)
+            let leftOut =
+                damaged == 3 ? "1 newer entry (9) is" : "\(4 - damaged) newer entries (\(damaged + 6) to 9) are"
+            #expect(error.explanation.contains("ends with \(damaged + 4): \(leftOut) left out"), "\(error)")
+        }
+        // The last entry may be torn: nothing rests on it.
+        image.put([0xff], at: mebibyte + starts[4] + 5000)
+        try check(image, firstByte: 9, entryCount: 4, "torn last entry")
+    }
+
+    /// Refused for reading and writing; accepted, the older state is shown, and nobody writes.
+    private func expectNewerEntries(_ image: TinyImage, firstByte: UInt8) throws -> DiskError {
+        var options = VHDXReadOptions()
+        options.accepted = [.vhdxNewerLogEntries]
+        let layer = try VHDXLayer(reading: image.file, options: options)
+        #expect(try contents(of: layer, 0..<512) == [UInt8](repeating: firstByte, count: 512))
+        #expect(layer.findings.contains { $0.severity == .error && $0.detail.code == .vhdxNewerLogEntries })
+        let file = image.file
+        do throws(DiskError) {
+            _ = try VHDXLayer(writing: file, options: options)
+            Issue.record("opened for writing")
+        } catch { #expect(error.kind == .refused) }
+        #expect(throws: DiskError.self) { try VHDXLayer(writing: file) }
+        #expect(areEqual(file.allBytes, image.file.allBytes))
+        let error = try #require(throws: DiskError.self) { try VHDXLayer(reading: image.file) }
+        #expect(error.formatError?.code == .vhdxNewerLogEntries)
+        #expect(error.hint?.contains("--accept VHDX080") == true)
+        return error
     }
 
     /// Entries of a former session, and of a former round, are left in the ring.
