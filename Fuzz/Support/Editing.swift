@@ -33,7 +33,8 @@ public func tryEdits(_ contents: MemoryFile.Contents, _ editor: Editor) {
     guard let report = try? editor.check(original) else { return }
     precondition(same(original.contents, contents), "a check changed the file")
     let layer = try? editor.open(original)
-    precondition(layer == nil || report.isReadable, "it opens, and the check calls it unreadable")
+    let before = layer.flatMap { Fingerprint($0) }
+    precondition(before == nil || report.isReadable, "it can be read, and the check calls it unreadable")
     if let layer, report.worst ?? .information == .information, layer.type != .differencing {
         do { _ = try editor.openForWriting(MemoryFile(contents)) } catch {
             preconditionFailure("called clean, and does not open for writing: \(error)")
@@ -41,7 +42,6 @@ public func tryEdits(_ contents: MemoryFile.Contents, _ editor: Editor) {
     }
     // Big blocks would make each run slow, and teach nothing new.
     guard layer?.geometry.blockByteCount ?? 512 <= 2 << 20 else { return }
-    let before = layer.flatMap { Fingerprint($0) }
     expect(contents, editor, layer, before, "repaired") { _ = try editor.repair($0, RepairKind.lossless) }
     guard let layer, let before else { return }
     expect(contents, editor, layer, before, "compacted") { _ = try editor.compact($0) }
