@@ -34,7 +34,7 @@ public func fill(
     _ builder: any ImageBuilder, from source: any VirtualDisk, _ options: ConversionOptions = .init(),
     progress: @Sendable (UInt64) -> Void = { _ in }
 ) throws(DiskError) -> ConversionResult {
-    let device = options.clones ? cloneDevice(builder, source) : nil
+    let device = options.clones ? try cloneDevice(builder, source) : nil
     let work = FillWork(builder, source, cloneDevice: device)
     DispatchQueue.concurrentPerform(iterations: 2) { _ in work.run(progress) }
     let result = try work.result()
@@ -43,13 +43,14 @@ public func fill(
 }
 
 /// The device on which the target can share blocks with the source; tried with one block, which is taken back.
-private func cloneDevice(_ builder: any ImageBuilder, _ source: any VirtualDisk) -> UInt64? {
+/// - Throws: when it cannot be taken back: it would stand in the new image.
+private func cloneDevice(_ builder: any ImageBuilder, _ source: any VirtualDisk) throws(DiskError) -> UInt64? {
     guard let target = builder.file.hostFile, let probe = try? source.extents(in: source.wholeRange, limit: 1).first,
         let file = probe.file.hostFile, file.identity.device == target.identity.device,
         (try? target.byteCount()) == 0, let end = try? file.byteCount(), end >= PieceFeed.cloneUnit
     else { return nil }
-    let isShared = (try? target.clone(0..<PieceFeed.cloneUnit, of: file, to: 0)) == true
-    guard isShared, (try? target.resize(to: 0)) != nil else { return nil }
+    guard (try? target.clone(0..<PieceFeed.cloneUnit, of: file, to: 0)) == true else { return nil }
+    do { try target.resize(to: 0) } catch { throw DiskError(error, doing: "trying to share blocks") }
     return target.identity.device
 }
 
