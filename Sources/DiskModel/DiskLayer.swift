@@ -30,13 +30,21 @@ public protocol DiskLayer: AnyObject, Sendable {
 public protocol WritableDiskLayer: DiskLayer {
     /// Writes whole logical sectors.
     func write(_ bytes: RawSpan, at offset: UInt64) throws(DiskError)
+    /// Writes whole logical sectors that somebody else moves: `move` is called for each run, in order, and puts the bytes
+    /// of that part of the disk into `file` at that offset. So blocks of another file can be shared instead of copied.
+    /// When `move` throws, sectors of that part hold old or new bytes.
+    func write(_ range: Range<UInt64>, by move: PayloadMove) throws(DiskError)
     /// Makes whole logical sectors read as zeros (not the parent's bytes), without allocating where that can be avoided.
+    /// What a discard does, too: a parent's bytes must not come back.
     func writeZeroes(_ range: Range<UInt64>) throws(DiskError)
     /// Returns when everything written before is durable.
     func flush() throws(DiskError)
     /// Flushes and leaves the file in its resting state; no further use.
     func close() throws(DiskError)
 }
+
+/// Puts the bytes of a part of the disk into a layer's file, from this offset on.
+public typealias PayloadMove = (_ part: Range<UInt64>, _ fileOffset: UInt64) throws(DiskError) -> Void
 
 /// A virtual disk as a guest sees it.
 public protocol VirtualDisk: AnyObject, Sendable {

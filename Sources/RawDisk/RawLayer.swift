@@ -40,6 +40,11 @@ public final class RawLayer: WritableDiskLayer {
         do { try file.write(bytes, at: offset) } catch { throw DiskError(error, doing: "writing") }
     }
 
+    public func write(_ range: Range<UInt64>, by move: PayloadMove) throws(DiskError) {
+        try checkRange(range)
+        if !range.isEmpty { try move(range, range.lowerBound) }
+    }
+
     public func writeZeroes(_ range: Range<UInt64>) throws(DiskError) {
         try checkRange(range)
         do { try file.zero(range) } catch { throw DiskError(error, doing: "writing zeros") }

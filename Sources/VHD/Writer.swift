@@ -55,14 +55,17 @@ struct Writer: Sendable {
 
     // MARK: Blocks
 
-    /// Writes whole sectors inside one block.
-    mutating func write(_ bytes: RawSpan, toBlock block: UInt64, at inside: UInt64, _ map: inout BlockMap) throws {
+    /// Writes whole sectors inside one block, which `move` puts at the offset in the file that it is given.
+    mutating func write(
+        _ byteCount: UInt64, toBlock block: UInt64, at inside: UInt64, _ map: inout BlockMap,
+        _ move: (UInt64) throws -> Void
+    ) throws {
         let entry = try map.table.entry(block)
-        guard entry != unallocatedEntry else { return try allocate(block, bytes, at: inside, &map) }
+        guard entry != unallocatedEntry else { return try allocate(block, at: inside, &map, move) }
         let offset = try map.layout.blockOffset(block, entry: entry)
-        try file.write(bytes, at: offset + map.layout.bitmapByteCount + inside)
+        try move(offset + map.layout.bitmapByteCount + inside)
         guard var bitmap = try map.bitmap(of: block, at: offset) else { return }
-        let sectors = Int(inside / sectorByteCount)..<Int((inside + UInt64(bytes.byteCount)) / sectorByteCount)
+        let sectors = Int(inside / sectorByteCount)..<Int((inside + byteCount) / sectorByteCount)
         guard bitmap.runEnd(from: sectors.lowerBound, to: sectors.upperBound, isSet: true) < sectors.upperBound else {
             return
         }
@@ -81,7 +84,7 @@ struct Writer: Sendable {
     }
 
     private mutating func allocate(
-        _ block: UInt64, _ bytes: RawSpan, at inside: UInt64, _ map: inout BlockMap
+        _ block: UInt64, at inside: UInt64, _ map: inout BlockMap, _ move: (UInt64) throws -> Void
     ) throws {
         let layout = map.layout
         let offset = nextBlockOffset(layout)
@@ -90,7 +93,7 @@ struct Writer: Sendable {
         // Until the block is whole, its place is not clean.
         unclean = offset..<offset + layout.strideByteCount
         try file.write(SectorBitmap.full(blockByteCount: layout.blockByteCount), at: offset)
-        try file.write(bytes, at: offset + layout.bitmapByteCount + inside)
+        try move(offset + layout.bitmapByteCount + inside)
         try map.table.set(block, to: UInt32(offset / sectorByteCount))
         map.bitmaps.keep(nil, of: block)
         unclean = nil

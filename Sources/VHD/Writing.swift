@@ -7,13 +7,25 @@ import Synchronization
 extension VHDLayer {
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(DiskError) {
         let range = try checkedSectors(offset, UInt64(bytes.byteCount))
+        try write(range) { (part, fileOffset) throws(DiskError) in
+            let bytes = bytes.extracting(Int(part.lowerBound - offset)..<Int(part.upperBound - offset))
+            do throws(IOError) { try file.write(bytes, at: fileOffset) } catch {
+                throw DiskError(error, doing: "writing")
+            }
+        }
+    }
+
+    public func write(_ range: Range<UInt64>, by move: PayloadMove) throws(DiskError) {
+        let range = try checkedSectors(range.lowerBound, range.upperBound - range.lowerBound)
+        guard !range.isEmpty else { return }
         try writing("writing") { (writer, map) in
-            guard map != nil else { return try file.write(bytes, at: offset) }
+            guard map != nil else { return try move(range, range.lowerBound) }
             var position = range.lowerBound
             while position < range.upperBound {
                 let (block, inside, end) = Self.piece(of: position..<range.upperBound, map!.layout)
-                let part = bytes.extracting(Int(position - offset)..<Int(end - offset))
-                try writer.write(part, toBlock: block, at: inside, &map!)
+                try writer.write(end - position, toBlock: block, at: inside, &map!) { fileOffset in
+                    try move(position..<end, fileOffset)
+                }
                 position = end
             }
         }

@@ -114,12 +114,11 @@ extension Mender {
     /// Gives the blocks that a fixed image lacks their space, at the file's end.
     private mutating func allocate(_ writer: inout Writer, _ map: inout BlockMap) throws {
         guard image.isFixed else { return }
-        let nothing: [UInt8] = []
         for block in 0..<map.geometry.payloadBlockCount {
             let index = map.geometry.index(ofPayloadBlock: block)
             let entry = try map.table.entry(index, in: file)
             guard entry.isPlainlyAbsent else { continue }
-            try writer.write(nothing.rawBytes, block: block, offsetInBlock: 0, &map, file)
+            try writer.write(0, block: block, offsetInBlock: 0, &map, file) { _ in }
             note(
                 .allocate, .vhdxFixedNotAllocated, at: map.table.fileOffset(ofIndex: index),
                 "block \(block) allocated at \(map.fileByteCount - map.geometry.blockByteCount)")

@@ -12,6 +12,16 @@ extension VHDXLayer {
         guard let range = checkedRange(offset, UInt64(bytes.byteCount)) else {
             throw DiskError(.outOfRange, path: file.path, "offset \(offset) is too large")
         }
+        try write(range) { (part, fileOffset) throws(DiskError) in
+            let bytes = bytes.extracting(Int(part.lowerBound - offset)..<Int(part.upperBound - offset))
+            do throws(IOError) { try file.write(bytes, at: fileOffset) } catch {
+                throw DiskError(error, doing: "writing")
+            }
+        }
+    }
+
+    /// As the other, the payload being moved by the caller.
+    public func write(_ range: Range<UInt64>, by move: PayloadMove) throws(DiskError) {
         try checkSectors(range)
         guard !range.isEmpty else { return }
         try change("writing") { state, writer in
@@ -21,8 +31,9 @@ extension VHDXLayer {
                 let block = state.map.geometry.block(at: position)
                 let blockStart = state.map.geometry.start(ofBlock: block)
                 let end = min(range.upperBound, blockStart + state.map.geometry.blockByteCount)
-                let piece = bytes.extracting(Int(position - range.lowerBound)..<Int(end - range.lowerBound))
-                try writer.write(piece, block: block, offsetInBlock: position - blockStart, &state.map, file)
+                try writer.write(
+                    end - position, block: block, offsetInBlock: position - blockStart, &state.map, file
+                ) { fileOffset in try move(position..<end, fileOffset) }
                 position = end
             }
         }

@@ -163,13 +163,14 @@ struct Writer: Sendable {
 
     // MARK: Blocks
 
-    /// Step 5 or 6 for bytes inside one block.
+    /// Step 5 or 6 for bytes inside one block, which `move` puts at the offset in the file that it is given.
     mutating func write(
-        _ bytes: RawSpan, block: UInt64, offsetInBlock: UInt64, _ map: inout BlockMap, _ file: any BlockFile
+        _ byteCount: UInt64, block: UInt64, offsetInBlock: UInt64, _ map: inout BlockMap, _ file: any BlockFile,
+        _ move: (UInt64) throws -> Void
     ) throws {
         let place = try map.block(block, in: file)
         if place.state == .fullyPresent {
-            return try file.write(bytes, at: place.fileOffset + offsetInBlock)
+            return try move(place.fileOffset + offsetInBlock)
         }
         let before = map.fileByteCount
         let start = before.roundedUp(to: Layout.mebibyte)
@@ -180,7 +181,7 @@ struct Writer: Sendable {
         try file.resize(to: end)
         map.fileByteCount = end
         do {
-            try file.write(bytes, at: start + offsetInBlock)
+            try move(start + offsetInBlock)
         } catch {
             // A full disk: nothing points at the new space, which is given back if that works.
             if (try? file.resize(to: before)) != nil { map.fileByteCount = before }

@@ -72,19 +72,24 @@ final class RandomLayer: WritableDiskLayer {
     }
 
     func write(_ bytes: RawSpan, at offset: UInt64) throws(DiskError) {
-        guard offset % sector == 0, UInt64(bytes.byteCount) % sector == 0 else {
+        try write(offset..<offset + UInt64(bytes.byteCount)) { (part, place) throws(DiskError) in
+            let bytes = bytes.extracting(Int(part.lowerBound - offset)..<Int(part.upperBound - offset))
+            do throws(IOError) { try file.write(bytes, at: place) } catch { throw DiskError(error) }
+        }
+    }
+
+    func write(_ range: Range<UInt64>, by move: PayloadMove) throws(DiskError) {
+        guard range.lowerBound % sector == 0, range.upperBound % sector == 0 else {
             throw DiskError(.outOfRange, path: "(random)", "a write of part of a sector reached the layer")
         }
-        for index in 0..<bytes.byteCount / Int(sector) {
+        for index in range.lowerBound / sector..<range.upperBound / sector {
             let place = state.withLock { state in
                 let place = state.end
-                state.sources[Int(offset / sector) + index] = .file(offset: place)
+                state.sources[Int(index)] = .file(offset: place)
                 state.end += sector
                 return place
             }
-            do {
-                try file.write(bytes.extracting(index * Int(sector)..<(index + 1) * Int(sector)), at: place)
-            } catch { throw DiskError(error) }
+            try move(index * sector..<(index + 1) * sector, place)
         }
     }
 

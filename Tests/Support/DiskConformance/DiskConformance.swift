@@ -6,17 +6,19 @@ import FaultInjection
 /// A kind of disk under test: how to make a fresh one, and how to open its file again.
 public struct DiskSubject: Sendable {
     public var name: String
-    /// A fresh image, all zeros, without a parent.
+    /// What the parent's disk holds, from its start; zeros behind. Nil: there is no parent.
+    public var parent: [UInt8]?
+    /// A fresh image: all zeros, or a child that has nothing of its own yet.
     public var make: @Sendable () throws -> MemoryFile.Contents
     public var openForWriting: @Sendable (any BlockFile) throws -> any WritableDiskLayer
     public var openForReading: @Sendable (any BlockFile) throws -> any DiskLayer
 
     public init(
-        name: String, make: @escaping @Sendable () throws -> MemoryFile.Contents,
+        name: String, parent: [UInt8]? = nil, make: @escaping @Sendable () throws -> MemoryFile.Contents,
         openForWriting: @escaping @Sendable (any BlockFile) throws -> any WritableDiskLayer,
         openForReading: @escaping @Sendable (any BlockFile) throws -> any DiskLayer
     ) {
-        (self.name, self.make) = (name, make)
+        (self.name, self.parent, self.make) = (name, parent, make)
         (self.openForWriting, self.openForReading) = (openForWriting, openForReading)
     }
 }
@@ -25,8 +27,25 @@ public struct ConformanceFailure: Error, CustomStringConvertible {
     public var description: String
 }
 
-/// The bytes of a range of a layer without a parent, by its extents; checks the extents' promises on the way.
-public func layerBytes(_ layer: any DiskLayer, _ range: Range<UInt64>, limit: Int = 3) throws -> [UInt8] {
+extension DiskSubject {
+    /// What a fresh disk shows.
+    func freshBytes(_ range: Range<UInt64>) -> [UInt8] { parentBytes(parent ?? [], range) }
+
+    func bytes(_ layer: any DiskLayer, _ range: Range<UInt64>, limit: Int = 3) throws -> [UInt8] {
+        try layerBytes(layer, range, parent: parent, limit: limit)
+    }
+}
+
+private func parentBytes(_ parent: [UInt8], _ range: Range<UInt64>) -> [UInt8] {
+    let held = Array(parent.dropFirst(Int(range.lowerBound)).prefix(Int(range.upperBound - range.lowerBound)))
+    return held + [UInt8].zeros(Int(range.upperBound - range.lowerBound) - held.count)
+}
+
+/// The bytes of a range of a layer, by its extents; checks the extents' promises on the way.
+/// - Parameter parent: the contents of the parent's disk; nil when there is none.
+public func layerBytes(
+    _ layer: any DiskLayer, _ range: Range<UInt64>, parent: [UInt8]? = nil, limit: Int = 3
+) throws -> [UInt8] {
     var result = [UInt8].zeros(Int(range.upperBound - range.lowerBound))
     var position = range.lowerBound
     while position < range.upperBound {
@@ -44,7 +63,12 @@ public func layerBytes(_ layer: any DiskLayer, _ range: Range<UInt64>, limit: In
                     try layer.file.read(into: &part, at: offset)
                 }
             case .zero, .hole: break
-            case .parent: throw ConformanceFailure(description: "a parent extent in a disk without a parent")
+            case .parent:
+                guard let parent else {
+                    throw ConformanceFailure(description: "a parent extent in a disk without a parent")
+                }
+                let start = Int(position - range.lowerBound)
+                result.replaceSubrange(start..<start + Int(extent.byteCount), with: parentBytes(parent, extent.range))
             }
             position = extent.end
         }
@@ -76,15 +100,15 @@ private func checkFresh(_ subject: DiskSubject) throws {
     let disk = try subject.openForWriting(file)
     let size = disk.geometry.virtualByteCount
     for start in [0, size / 2, size - UInt64(disk.geometry.logicalSectorByteCount)] {
-        let bytes = try layerBytes(disk, start..<min(size, start + 65536))
-        try require(isZero(bytes.rawBytes), "a fresh disk is not zero at \(start)")
+        let range = start..<min(size, start + 65536)
+        try require(try subject.bytes(disk, range) == subject.freshBytes(range), "a fresh disk is wrong at \(start)")
     }
     try require(try disk.extents(in: 0..<0, limit: 1).isEmpty, "an empty range has extents")
     try require(file.allBytes == before, "opening for writing and reading changed the file")
     try disk.close()
     let readOnly = MemoryFile(contents)
     let reader = try subject.openForReading(readOnly)
-    _ = try layerBytes(reader, 0..<min(size, 1 << 20))
+    _ = try subject.bytes(reader, 0..<min(size, 1 << 20))
     try require(readOnly.allBytes == before, "reading changed the file")
 }
 
@@ -102,7 +126,7 @@ private func checkBounds(_ subject: DiskSubject) throws {
     try expectOutOfRange("extents across the end") { _ = try disk.extents(in: size - sector..<size + sector, limit: 9) }
     try expectOutOfRange("zeroing across the end") { try disk.writeZeroes(size - sector..<size + sector) }
     try disk.write(bytes.rawBytes, at: size - sector)
-    try require(try layerBytes(disk, size - sector..<size) == bytes, "the last sector does not read back")
+    try require(try subject.bytes(disk, size - sector..<size) == bytes, "the last sector does not read back")
     try disk.close()
 }
 
@@ -124,12 +148,12 @@ private func checkPersistence(_ subject: DiskSubject) throws {
     // The flushed state opens as it is, without `close`: what a killed process leaves.
     let copy = try subject.openForReading(MemoryFile(file.contents))
     for (offset, bytes) in expected {
-        try require(try layerBytes(copy, offset..<offset + 2 * sector) == bytes, "lost after flush at \(offset)")
+        try require(try subject.bytes(copy, offset..<offset + 2 * sector) == bytes, "lost after flush at \(offset)")
     }
     try disk.close()
     let reopened = try subject.openForReading(MemoryFile(file.contents))
     for (offset, bytes) in expected {
-        try require(try layerBytes(reopened, offset..<offset + 2 * sector) == bytes, "lost after close at \(offset)")
+        try require(try subject.bytes(reopened, offset..<offset + 2 * sector) == bytes, "lost after close at \(offset)")
     }
 }
 
@@ -141,6 +165,7 @@ private func checkRandomOperations(_ subject: DiskSubject, seed: UInt64, steps: 
     let size = min(disk.geometry.virtualByteCount, 8 << 20).roundedDown(to: sector)
     var model = MemoryFile.Contents()
     model.resize(to: size)
+    model.write(subject.freshBytes(0..<size).rawBytes, at: 0)
     for step in 0..<steps {
         let start = UInt64.random(in: 0..<size / sector, using: &random) * sector
         let count = min(size - start, UInt64.random(in: 1...32, using: &random) * sector)
@@ -158,13 +183,13 @@ private func checkRandomOperations(_ subject: DiskSubject, seed: UInt64, steps: 
             try disk.close()
             disk = try subject.openForWriting(file)
         default:
-            let bytes = try layerBytes(disk, start..<start + count)
+            let bytes = try subject.bytes(disk, start..<start + count)
             try require(bytes == model.bytes(start..<start + count), "step \(step): wrong bytes at \(start)+\(count)")
         }
     }
     try disk.close()
     let final = try subject.openForReading(MemoryFile(file.contents))
-    try require(try layerBytes(final, 0..<size, limit: 1000) == model.allBytes, "wrong contents after the last close")
+    try require(try subject.bytes(final, 0..<size, limit: 1000) == model.allBytes, "wrong contents after the last close")
 }
 
 /// Every failing call: the writer throws, then the image still opens and holds what was flushed before.
@@ -190,7 +215,7 @@ private func checkFailures(_ subject: DiskSubject) throws {
         let reader = try subject.openForReading(MemoryFile(file.contents))
         for (offset, bytes) in flushed {
             try require(
-                try layerBytes(reader, offset..<offset + UInt64(bytes.count)) == bytes,
+                try subject.bytes(reader, offset..<offset + UInt64(bytes.count)) == bytes,
                 "call \(after) failed, and flushed bytes at \(offset) are gone")
         }
         if !failed { return }
