@@ -50,6 +50,7 @@ let tools: [Target] = [
     tool("vhdconvert", base + ["ImageChain"]),
     tool("vhdcompare", base + ["ImageChain"]),
     tool("vhdcheck", base + ["ImageChain"]),
+    tool("vhdmerge", base + ["ImageChain"]),
     tool("hrl-dump", base + ["HRL"]),
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),

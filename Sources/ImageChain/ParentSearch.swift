@@ -113,24 +113,10 @@ struct ParentSearch {
             let exact = path == "/" ? "/\(component)" : "\(path)/\(component)"
             let isThere = unsafe access(exact, F_OK) == 0
             if component == ".." || isThere { path = exact; continue }
-            let others = names(in: path).filter { $0.lowercased() == component.lowercased() }
+            let others = ChildSearch.names(in: path).filter { $0.lowercased() == component.lowercased() }
             path = others.count == 1 ? "\(path)/\(others[0])" : exact
         }
         return path.hasPrefix("./") ? String(path.dropFirst(2)) : path
-    }
-
-    /// Names in a folder; an end after 100 000 keeps a hostile folder from taking long.
-    private static func names(in folder: String) -> [String] {
-        guard let stream = unsafe opendir(folder) else { return [] }
-        defer { unsafe closedir(stream) }
-        var result: [String] = []
-        while result.count < 100_000, let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                unsafe String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
-            }
-            result.append(name)
-        }
-        return result
     }
 
     private func isAllowed(_ path: String, _ components: [String]) -> Bool {

@@ -69,8 +69,7 @@ public struct PowerCuts: Sendable {
     ) rethrows {
         tally.momentCount += 1
         let choices = pending.map(Self.fates)
-        let combinations = choices.reduce(1) { min(Int.max / 4096, $0 * min(4096, $1.count)) }
-        func emit(_ fates: [Fate]) throws {
+        let isExhaustive = try Self.forEachChoice(choices, imageLimit, &generator) { fates in
             var contents = durable
             for (operation, fate) in zip(pending, fates) { Self.apply(operation, fate, &contents) }
             tally.imageCount += 1
@@ -79,18 +78,26 @@ public struct PowerCuts: Sendable {
                     contents: contents, marks: marks, operationCount: operationCount,
                     fates: zip(pending, fates).map(Self.describe).joined(separator: ", ")))
         }
+        if isExhaustive { tally.exhaustiveMomentCount += 1 }
+    }
+
+    /// Visits combinations of what can become of each operation.
+    /// - Returns: whether these were all.
+    static func forEachChoice(
+        _ choices: [[Fate]], _ imageLimit: Int, _ generator: inout SplitMix, _ body: ([Fate]) throws -> Void
+    ) rethrows -> Bool {
+        let combinations = choices.reduce(1) { min(Int.max / 4096, $0 * min(4096, $1.count)) }
         if combinations <= imageLimit {
-            tally.exhaustiveMomentCount += 1
             var digits = [Int](repeating: 0, count: choices.count)
             for _ in 0..<combinations {
-                try emit(zip(choices, digits).map { $0[$1] })
+                try body(zip(choices, digits).map { $0[$1] })
                 for position in digits.indices {
                     digits[position] += 1
                     if digits[position] < choices[position].count { break }
                     digits[position] = 0
                 }
             }
-            return
+            return true
         }
         // A sample: the extremes, each operation alone lost or alone kept, then chance.
         var sample: [[Fate]] = [choices.map { _ in .kept }, choices.map { _ in .lost }]
@@ -104,10 +111,11 @@ public struct PowerCuts: Sendable {
             sample += [alone, missing, torn]
         }
         while sample.count < imageLimit { sample.append(choices.map { $0.randomElement(using: &generator)! }) }
-        for fates in sample { try emit(fates) }
+        for fates in sample { try body(fates) }
+        return false
     }
 
-    private static func fates(of operation: RecordingFile.Operation) -> [Fate] {
+    static func fates(of operation: RecordingFile.Operation) -> [Fate] {
         guard case .write(let offset, let bytes) = operation else { return [.kept, .lost] }
         var result: [Fate] = [.kept, .lost]
         // Media tear at their own sector boundaries, not at multiples from the start of the write.
@@ -119,7 +127,7 @@ public struct PowerCuts: Sendable {
         return result
     }
 
-    private static func apply(_ operation: RecordingFile.Operation, _ fate: Fate, _ contents: inout MemoryFile.Contents)
+    static func apply(_ operation: RecordingFile.Operation, _ fate: Fate, _ contents: inout MemoryFile.Contents)
     {
         if case .lost = fate { return }
         switch operation {
@@ -137,7 +145,7 @@ public struct PowerCuts: Sendable {
         }
     }
 
-    private static func describe(_ operation: RecordingFile.Operation, _ fate: Fate) -> String {
+    static func describe(_ operation: RecordingFile.Operation, _ fate: Fate) -> String {
         let what =
             switch operation {
             case .write(let offset, let bytes): "write \(bytes.count)@0x\(String(offset, radix: 16))"

@@ -1,0 +1,146 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+import Foundation
+import ImageChain
+import Testing
+import ToolTesting
+
+/// The built vhdmerge.
+@Suite struct VHDMergeTests {
+    private let scratch: Scratch
+    private static let kinds: [TestImageKind] = [.fixedVHD, .dynamicVHD, .fixedVHDX, .dynamicVHDX]
+
+    init() throws { scratch = try Scratch(inMemory: true) }
+
+    private func merge(_ arguments: String...) throws -> ProgramResult {
+        try runTool("vhdmerge", arguments, folder: scratch.folder)
+    }
+    private func chain(_ kind: TestImageKind, children: Int) throws -> TestChain {
+        try TestChain(kind, in: scratch.folder, children: children)
+    }
+    private func result(_ run: ProgramResult) throws -> [String: Any] {
+        #expect(try schemaComplaints(run.output, schema: "vhdmerge") ?? "" == "")
+        return try #require(try jsonLines(run.output).first?["result"] as? [String: Any])
+    }
+
+    @Test(arguments: kinds) func intoTheParent(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 2)
+        let run = try merge(chain.leaf)
+        #expect(run.exit == 0 && run.error == "", "\(run.error)")
+        #expect(run.output.hasSuffix("  removed: \(chain.leaf)\n"), "\(run.output)")
+        #expect(try scratch.names() == chain.names.dropLast().sorted())
+        #expect(try chain.difference(chain.names[1]) == nil)
+    }
+
+    @Test(arguments: kinds) func intoAnAncestor(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 4)
+        let before = try chain.names.map { try fileHash(scratch.path($0)) }
+        let planned = try merge("--dry-run", "--json", "--into", chain.names[0], chain.leaf)
+        #expect(planned.exit == 0, "\(planned.error)")
+        #expect(try chain.names.map { try fileHash(scratch.path($0)) } == before, "a dry run wrote")
+        let plan = try result(planned)
+        #expect(plan["done"] as? Bool == false && plan["dry_run"] as? Bool == true)
+        #expect((plan["links"] as? [String])?.count == 4)
+        #expect((plan["data_bytes"] as? Int ?? 0) > 0 && (plan["zero_bytes"] as? Int ?? 0) > 0)
+        let run = try merge("--json", "--into", chain.names[0], chain.leaf)
+        #expect(run.exit == 0, "\(run.error)")
+        let done = try result(run)
+        #expect(done["data_bytes"] as? Int == plan["data_bytes"] as? Int)
+        #expect((done["removed"] as? [String])?.count == 4)
+        #expect(try scratch.names() == [chain.names[0]])
+        #expect(try chain.difference(chain.names[0]) == nil)
+        let check = try runTool("vhdcheck", [chain.names[0]], folder: scratch.folder)
+        #expect(check.exit == 0, "\(check.output)")
+    }
+
+    @Test(arguments: kinds) func keeping(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 3)
+        let run = try merge("--keep", "--into", chain.names[0], chain.leaf)
+        #expect(run.exit == 0, "\(run.error)")
+        #expect(try scratch.names() == chain.names.sorted())
+        #expect(try chain.difference(chain.names[0]) == nil)
+        #expect(try chain.difference(chain.leaf) == nil)
+        #expect(try ImageChain.open(chain.leafPath).layers.count == 2)
+        // Those between would show a mixture.
+        #expect(throws: DiskError.self) { try ImageChain.open(scratch.path(chain.names[1])) }
+        #expect(throws: DiskError.self) { try ImageChain.open(scratch.path(chain.names[2])) }
+        // Nothing is left to do, and the child goes.
+        let again = try merge(chain.leaf)
+        #expect(again.exit == 0, "\(again.error)")
+        #expect(try !scratch.names().contains(chain.leaf))
+        #expect(try chain.difference(chain.names[0]) == nil)
+    }
+
+    @Test(arguments: kinds) func otherChildrenAreNotBrokenUnasked(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 1)
+        let other = chain.names[1].replacingOccurrences(of: "snap1", with: "other")
+        try TestChain.makeChild(other, of: chain.names[0], in: scratch.folder)
+        let refused = try merge("--json", chain.leaf)
+        #expect(refused.exit == 2)
+        #expect(try (result(refused)["invalidated"] as? [[String: String]])?.first?["path"] == other)
+        #expect(try jsonLines(refused.output).first?["error"] is [String: Any])
+        #expect(try chain.difference(chain.leaf) == nil)
+        let forced = try merge("--force", chain.leaf)
+        #expect(forced.exit == 0 && forced.error.contains("\(other): a child of \(chain.names[0])"), "\(forced.error)")
+        #expect(try chain.difference(chain.names[0]) == nil)
+        #expect(throws: DiskError.self) { try ImageChain.open(scratch.path(other)) }
+    }
+
+    @Test(arguments: kinds) func childrenOfTheChild(_ kind: TestImageKind) throws {
+        var chain = try chain(kind, children: 1)
+        let middle = chain.leaf
+        let shown = chain
+        try chain.addChild()
+        let refused = try merge(middle)
+        #expect(refused.exit == 2 && refused.error.contains("--keep"), "\(refused.error)")
+        let kept = try merge("--keep", middle)
+        #expect(kept.exit == 0, "\(kept.error)")
+        #expect(try chain.difference(chain.leaf) == nil)
+        #expect(try shown.difference(middle) == nil && shown.difference(chain.names[0]) == nil)
+    }
+
+    @Test func refusals() throws {
+        let chain = try chain(.dynamicVHDX, children: 1)
+        let base = try merge(chain.names[0])
+        #expect(base.exit == 2 && base.error.contains("it has no parent"), "\(base.error)")
+        let loop = try merge("--into", chain.leaf, chain.leaf)
+        #expect(loop.exit == 2 && loop.error.contains("is not an ancestor"), "\(loop.error)")
+        let held = try PosixFile(scratch.path(chain.names[0]), .write)
+        let busy = try merge(chain.leaf)
+        #expect(busy.exit == 5, "\(busy.error)")
+        withExtendedLifetime(held) {}
+        #expect(try merge("--throttle", "0", chain.leaf).exit == 64)
+        try FileManager.default.removeItem(atPath: scratch.path(chain.names[0]))
+        let missing = try merge("--json", chain.leaf)
+        #expect(missing.exit == 2)
+        #expect(try schemaComplaints(missing.output, schema: "vhdmerge") ?? "" == "")
+    }
+
+    @Test func throttled() throws {
+        let chain = try TestChain(.dynamicVHDX, in: scratch.folder, children: 1, runs: 8, of: 256 << 10)
+        let run = try merge("--throttle", "2M", chain.leaf)
+        #expect(run.exit == 0, "\(run.error)")
+        #expect(run.seconds > 1, "2 to 3 MiB took \(run.seconds) s")
+        #expect(try chain.difference(chain.names[0]) == nil)
+    }
+
+    /// The pairs that Windows made.
+    @Test(arguments: ["fat-differential.vhd", "fat-differential.vhdx"]) func realPairs(_ child: String) throws {
+        let parent = child.replacingOccurrences(of: "differential", with: "parent")
+        guard let from = try Corpus.path(child), let below = try Corpus.path(parent),
+            let expected = Corpus.expectations.first(where: { $0.file == child })
+        else { return }
+        try FileManager.default.copyItem(atPath: from, toPath: scratch.path(child))
+        try FileManager.default.copyItem(atPath: below, toPath: scratch.path(parent))
+        let run = try merge(child)
+        #expect(run.exit == 0, "\(run.error)")
+        #expect(try scratch.names() == [parent])
+        let hash = try runTool(
+            "vhdcat", ["--json", "--hash", "sha256", "-o", "/dev/null", "-f", parent], folder: scratch.folder)
+        let text = hash.output + hash.error
+        let raw = try runProgram(
+            "/bin/sh", ["-c", "\"$1\" -o - \"$2\" | sha256sum", "sh", toolPath("vhdcat"), parent], folder: scratch.folder)
+        #expect(raw.output.hasPrefix(expected.contents), "\(raw.output) \(text)")
+    }
+}

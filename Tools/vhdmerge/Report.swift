@@ -1,0 +1,56 @@
+import DiskModel
+import ImageChain
+import Toolbox
+
+/// What a merge does, or did, for people and as JSON.
+struct Report {
+    let plan: MergePlan
+    let isDryRun: Bool
+    let keepsFiles: Bool
+
+    func lines(plain: Bool) -> [String] {
+        func size(_ byteCount: UInt64) -> String { Quantity.bytes(byteCount, plain: plain) }
+        let target = printable(plan.target)
+        var what = "nothing to move: it shows the same already"
+        if plan.dataByteCount + plan.zeroByteCount > 0 {
+            what = size(plan.dataByteCount) + (isDryRun ? " would be merged" : " merged")
+            if plan.zeroByteCount > 0 { what += ", and \(size(plan.zeroByteCount)) of zeros" }
+        }
+        var lines = ["\(target): \(what)"]
+        if plan.oldVirtualByteCount != plan.newVirtualByteCount {
+            lines.append(
+                "  the disk \(isDryRun ? "would go" : "went") from \(size(plan.oldVirtualByteCount)) to "
+                    + size(plan.newVirtualByteCount))
+        }
+        if isDryRun, plan.newBlockByteCount > 0 {
+            lines.append("  its file would grow by \(size(plan.newBlockByteCount)) at most")
+        }
+        let names = plan.links.map(printable).joined(separator: ", ")
+        if keepsFiles {
+            lines.append("  \(isDryRun ? "would be kept" : "kept"): \(names)")
+        } else {
+            lines.append("  \(isDryRun ? "would be removed" : "removed"): \(names)")
+        }
+        return lines
+    }
+
+    /// - Parameter isDone: whether the files have been merged; else nothing has been removed.
+    func document(isDone: Bool) -> JSONValue {
+        func images(_ list: [ChildImage]) -> JSONValue {
+            .array(list.map { ["path": .string($0.path), "parent": .string($0.parent)] })
+        }
+        let removed = isDone && !keepsFiles ? plan.links : []
+        return [
+            "child": .string(plan.links[0]), "target": .string(plan.target),
+            "format": .string(plan.format.rawValue), "links": .array(plan.links.map(JSONValue.string)),
+            "dry_run": .bool(isDryRun), "done": .bool(isDone), "kept": .bool(keepsFiles),
+            "data_bytes": .unsigned(plan.dataByteCount), "zero_bytes": .unsigned(plan.zeroByteCount),
+            "old_virtual_size": .unsigned(plan.oldVirtualByteCount),
+            "new_virtual_size": .unsigned(plan.newVirtualByteCount),
+            "new_block_bytes": .unsigned(plan.newBlockByteCount), "resumed": .bool(plan.resumes),
+            "invalidated": images(plan.invalidated), "orphaned": images(plan.orphaned),
+            "pending_logs": .array(plan.pendingLogs.map(JSONValue.string)),
+            "removed": .array(removed.map(JSONValue.string)),
+        ]
+    }
+}

@@ -1,0 +1,132 @@
+import ArgumentParser
+import BlockIO
+import DiskModel
+import ImageChain
+import Toolbox
+
+@main
+struct VHDMerge: Tool {
+    static let configuration = CommandConfiguration(
+        commandName: "vhdmerge",
+        abstract: "Merge a differencing image, or several at once, into its parent, in place.",
+        discussion: """
+            EXAMPLES
+              vhdmerge snapshot.avhdx
+              vhdmerge --into base.vhdx snap3.avhdx
+              vhdmerge --dry-run --into base.vhdx snap3.avhdx
+
+            With --into, every image from the child down to the ancestor is merged, each sector moved once. Then \
+            the ancestor shows what the child showed, and the merged files are removed (--keep: they stay).
+
+            Whatever happens on the way, a power cut or a full disk, the child still reads right, and the same \
+            command again completes the merge. Other children of the images that are merged into do not read right \
+            afterwards: where some are found, nothing is done without --force.
+            """,
+        version: versionText)
+    static let schema = "vhdmerge/1"
+
+    @Argument(help: "The differencing image whose contents its ancestor is to show.", completion: .file())
+    var child: String
+    @Option(
+        help: ArgumentHelp("Merge down to this image of the chain; without it, into the parent.", valueName: "ancestor"),
+        completion: .file())
+    var into: String?
+    @Flag(help: "Keep the merged files; the child becomes a child of the ancestor, with the same contents.")
+    var keep = false
+    @Flag(name: [.short, .long], help: "Merge also where other children of these images would not read right any more.")
+    var force = false
+    @Flag(help: "Look and say what would be done; write nothing.")
+    var dryRun = false
+    @Option(
+        help: ArgumentHelp("Move at most so many bytes a second, such as 50M.", valueName: "rate"),
+        transform: ByteQuantity.parse)
+    var throttle: ByteQuantity?
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
+        completion: .directory)
+    var parentDir: [String] = []
+    @OptionGroup var progressOptions: ProgressOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if throttle?.byteCount == 0 { throw ValidationError("--throttle 0 would never end") }
+    }
+
+    func perform(_ run: ToolRun) throws {
+        let merge = try Merge(child, into: into, OpenOptions(parentFolders: parentDir), plansOnly: dryRun)
+        for path in merge.plan.links + [merge.plan.target] {
+            run.addInput(path, byteCount: try PosixFile(path).byteCount())
+        }
+        warn(merge, run)
+        let report = Report(plan: merge.plan, isDryRun: dryRun, keepsFiles: keep)
+        run.result = report.document(isDone: false)
+        try refuseBreaking(merge.plan)
+        if !dryRun {
+            try perform(merge)
+            run.addOutput(merge.plan.target, byteCount: try PosixFile(merge.plan.target).byteCount())
+            run.result = report.document(isDone: true)
+        }
+        guard !output.json, !output.quiet else { return }
+        for line in report.lines(plain: output.bytes) { try run.out.line(line) }
+    }
+
+    private func perform(_ merge: Merge) throws {
+        let total = merge.plan.dataByteCount + merge.plan.zeroByteCount
+        let progress = Progress("vhdmerge", total: total, output: output, options: progressOptions)
+        defer { progress.end() }
+        let pace = Pace(throttle?.byteCount)
+        do throws(DiskError) {
+            try merge.perform(keepsFiles: keep) { (done, _) throws(DiskError) in
+                progress.update(done)
+                pace.wait(for: done)
+            }
+        } catch {
+            var error = error
+            if error.hint == nil, error.kind == .io {
+                error.hint = "nothing is lost: \(child) reads as before, and the same command again completes the merge"
+            }
+            throw error
+        }
+    }
+
+    private func warn(_ merge: Merge, _ run: ToolRun) {
+        for (path, finding) in merge.findings { run.warn(path, [finding]) }
+        for path in merge.plan.pendingLogs {
+            if dryRun {
+                run.noteReplayedLog(path)
+            } else {
+                run.warn(path, "log pending: replayed first", code: "VHDX005")
+            }
+        }
+        if merge.plan.resumes {
+            run.warn(child, "a merge of this chain was interrupted before; \(dryRun ? "it would be" : "it is") completed")
+        }
+        guard force || dryRun else { return }
+        for image in merge.plan.invalidated {
+            run.warn(image.path, "a child of \(image.parent): it will not read right after the merge")
+        }
+        for image in merge.plan.orphaned where !keep {
+            run.warn(
+                image.path, "a child of \(image.parent), which is merged away; afterwards: "
+                    + "vhdrebase --force-identity --parent \(merge.plan.target) \(image.path)")
+        }
+    }
+
+    /// What others still need is not taken from them unasked.
+    private func refuseBreaking(_ plan: MergePlan) throws(DiskError) {
+        guard !force, !dryRun else { return }
+        if let image = plan.invalidated.first {
+            let more = plan.invalidated.count > 1 ? " (and \(plan.invalidated.count - 1) more)" : ""
+            throw DiskError(
+                .refused, path: image.path,
+                "it\(more) is another child of \(image.parent), and would not read right after the merge",
+                hint: "make an image of its own of it first (vhdconvert), or say --force to give it up")
+        }
+        if let image = plan.orphaned.first, !keep {
+            throw DiskError(
+                .refused, path: image.path, "it is a child of \(image.parent), which would be merged away",
+                hint: "--keep keeps both right; or merge from the top: vhdmerge --into \(plan.target) \(image.path)")
+        }
+    }
+}
