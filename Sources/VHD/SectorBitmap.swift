@@ -50,8 +50,8 @@ struct SectorBitmap: Sendable {
 /// What the bitmaps of blocks say, a bounded number of them kept. Changed bits stay in memory until they are written.
 struct BitmapCache: Sendable {
     /// The two bounds hold for what is not changed; the writer bounds the rest.
-    private static let keptBlockCount = 4096
-    private static let keptByteCount = 2 << 20
+    private var keptBlockCount = 4096
+    private var keptByteCount = 2 << 20
 
     /// Bitmaps that are not full; a full one is an entry without bytes.
     private var bitmaps: [UInt64: SectorBitmap?] = [:]
@@ -64,8 +64,18 @@ struct BitmapCache: Sendable {
     /// What is known of a block: nothing, that its bitmap is full (`.some(nil)`), or its bitmap.
     func known(_ block: UInt64) -> SectorBitmap?? { bitmaps[block] }
 
+    /// Bounds what is kept that is not changed. A deep chain's layers keep less than a layer alone.
+    mutating func limit(to byteCount: Int) {
+        keptByteCount = min(keptByteCount, max(4096, byteCount))
+        // What an entry costs without its bytes.
+        keptBlockCount = min(keptBlockCount, max(64, byteCount / 64))
+        if bitmaps.count > keptBlockCount || heldByteCount > keptByteCount { dropClean() }
+    }
+
+    /// Keeps what a block's bitmap says, except where it alone is larger than all that may be kept.
     mutating func keep(_ bitmap: SectorBitmap?, of block: UInt64) {
-        if bitmaps.count >= Self.keptBlockCount || heldByteCount >= Self.keptByteCount { dropClean() }
+        if let bitmap, bitmap.bytes.count > keptByteCount, dirty[block] == nil, bitmaps[block] == nil { return }
+        if bitmaps.count >= keptBlockCount || heldByteCount >= keptByteCount { dropClean() }
         if let old = bitmaps[block], let old { heldByteCount -= old.bytes.count }
         heldByteCount += bitmap?.bytes.count ?? 0
         bitmaps[block] = .some(bitmap)
@@ -73,10 +83,11 @@ struct BitmapCache: Sendable {
 
     /// Keeps a changed bitmap, of which the bits of `sectors` are new.
     mutating func keepDirty(_ bitmap: SectorBitmap, of block: UInt64, at offset: UInt64, _ sectors: Range<Int>) {
-        keep(bitmap, of: block)
         let bitsPerSector = Int(sectorByteCount) * 8
         let touched = sectors.lowerBound / bitsPerSector...(sectors.upperBound - 1) / bitsPerSector
+        // First, so that it is kept whatever its size.
         dirty[block, default: (offset, [])].sectors.formUnion(touched)
+        keep(bitmap, of: block)
     }
 
     /// The changed sectors in the order of the file, to be written.

@@ -20,6 +20,9 @@ struct BlockTable: Sendable {
         clean = PageCache(capacity: Self.cachedPageCount)
     }
 
+    /// Bounds the pages kept that are not changed.
+    mutating func limitCache(to byteCount: Int) { clean.limit(to: byteCount / PageCache.pageByteCount) }
+
     /// Where an entry stands in the file.
     func fileOffset(ofIndex index: UInt64) -> UInt64 { region.lowerBound + index * TableEntry.byteCount }
 
