@@ -36,7 +36,7 @@ public struct ParentDiagnosis: Sendable {
     /// Its id, where it opens.
     public let found: DiskIdentity?
     /// How the file found differs from what the child says of its parent.
-    public let differences: [ParentDifference]
+    public let differences: [LinkDifference]
     /// Why the search failed.
     public let error: DiskError?
     /// Where the parent did not come up in its place: the look through the folders for it.
@@ -63,7 +63,7 @@ public struct ParentDiagnosis: Sendable {
         var parentLayer = next?.layer
         if parentLayer == nil, outcome == .mismatch, let path { parentLayer = Self.layer(path, child, options) }
         found = parentLayer?.identity ?? (outcome == .mismatch ? mismatch?.id : nil)
-        differences = parentLayer.map { ParentDifference.all(child.layer, $0) } ?? []
+        differences = parentLayer.map { LinkDifference.all(child.layer, $0) } ?? []
         isInPlace = Self.isInPlace(match, child)
         guard outcome != .match, outcome != .tooDeep else { return }
         if outcome == .damaged, let path { damageRepairs = Self.repairs(of: path, child.layer.format) }

@@ -92,7 +92,7 @@ struct RepairAdvice {
 
     private func mismatch(_ parent: ParentDiagnosis) -> [ChainRepair] {
         guard let path = parent.path else { return [] }
-        let sizes: Set<ParentDifference.What> = [.virtualSize, .logicalSectorSize]
+        let sizes: Set<LinkDifference.What> = [.virtualSize, .logicalSectorSize]
         guard !parent.differences.contains(where: { sizes.contains($0.what) }) else {
             return [ChainRepair(.nameFolder, "\(path) is of another size, and so another image; " + bringBack)]
         }

@@ -58,7 +58,7 @@ extension ParentCandidate {
     }
 }
 
-extension ParentDifference {
+extension LinkDifference {
     fileprivate var json: JSONValue {
         [
             "what": .string(what.rawValue), "child": .string(child), "parent": .string(parent),

@@ -89,12 +89,14 @@ struct ChainScreen {
             let (outcome, detail) = candidate.words
             return row("tried", "\(candidate.path) (\(candidate.key)): \(outcome)" + (detail.map { ", \($0)" } ?? ""))
         }
-        lines += parent.differences.map { row("differs", text($0)) }
+        // The rules between the two have told the rest as findings of the check.
+        let differences = parent.outcome == .match ? parent.differences.filter { $0.what == .virtualSize } : parent.differences
+        lines += differences.map { row("differs", text($0)) }
         if let scan = parent.scan { lines.append(row("looked", text(scan))) }
         return lines
     }
 
-    private func text(_ difference: ParentDifference) -> String {
+    private func text(_ difference: LinkDifference) -> String {
         let name =
             switch difference.what {
             case .virtualSize: "disk of \(difference.child) bytes, the parent's has \(difference.parent)"

@@ -6,7 +6,7 @@ import VHD
 import VHDX
 
 /// Something in which a parent is not as its child has it.
-public struct ParentDifference: Sendable, Equatable {
+public struct LinkDifference: Sendable, Equatable {
     public enum What: String, Sendable {
         case virtualSize = "virtual_size"
         case logicalSectorSize = "logical_sector_size"
@@ -22,12 +22,12 @@ public struct ParentDifference: Sendable, Equatable {
     /// What it means.
     public var meaning: String
 
-    static func all(_ child: any DiskLayer, _ parent: any DiskLayer) -> [ParentDifference] {
-        var result: [ParentDifference] = []
+    static func all(_ child: any DiskLayer, _ parent: any DiskLayer) -> [LinkDifference] {
+        var result: [LinkDifference] = []
         func add<Value: Equatable & CustomStringConvertible>(_ what: What, _ a: Value, _ b: Value, _ meaning: String) {
             guard a != b else { return }
             result.append(
-                ParentDifference(what: what, child: a.description, parent: b.description, meaning: meaning))
+                LinkDifference(what: what, child: a.description, parent: b.description, meaning: meaning))
         }
         let (own, other) = (child.geometry, parent.geometry)
         add(
