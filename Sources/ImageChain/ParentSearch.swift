@@ -55,6 +55,15 @@ struct ParentSearch {
         return result
     }
 
+    /// Where the child's own paths lead: relative ones as they stand, and where there is none, the last components of
+    /// others beside the child, because paths of another machine lead nowhere here.
+    func ownPlaces() -> [String] {
+        let folder = splitPath(childPath).folder
+        let relative = link.locators.filter { $0.kind == .relative || $0.kind == .url }.compactMap(Self.components)
+        if !relative.isEmpty { return relative.map { Self.existing(folder, $0) } }
+        return link.locators.compactMap(Self.lastComponent).map { Self.existing(folder, [$0]) }
+    }
+
     /// The components of a relative path; nil for one that is none, or that holds what no file name may.
     static func components(_ locator: ParentLocator) -> [String]? {
         var text = Substring(locator.path)
@@ -113,7 +122,7 @@ struct ParentSearch {
             let exact = path == "/" ? "/\(component)" : "\(path)/\(component)"
             let isThere = unsafe access(exact, F_OK) == 0
             if component == ".." || isThere { path = exact; continue }
-            let others = ChildSearch.names(in: path).filter { $0.lowercased() == component.lowercased() }
+            let others = FolderListing.names(in: path).filter { $0.lowercased() == component.lowercased() }
             path = others.count == 1 ? "\(path)/\(others[0])" : exact
         }
         return path.hasPrefix("./") ? String(path.dropFirst(2)) : path

@@ -10,6 +10,9 @@ struct LoggedPages: Sendable {
     /// - Parameter capacity: unchanged pages kept at most.
     init(capacity: Int) { clean = PageCache(capacity: capacity) }
 
+    /// Bounds the unchanged pages kept, in bytes.
+    mutating func limit(to byteCount: Int) { clean.limit(to: byteCount / PageCache.pageByteCount) }
+
     /// Whether a page needs no reading.
     func holds(_ offset: UInt64) -> Bool { changed[offset] != nil || clean.holds(offset) }
 

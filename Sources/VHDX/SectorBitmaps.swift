@@ -28,6 +28,9 @@ struct SectorBitmaps: Sendable {
         var pageCount: Int { Int(byteCount.dividedRoundingUp(by: Layout.pageByteCount)) }
     }
 
+    /// Bounds the unchanged pages kept, in bytes.
+    mutating func limitCache(to byteCount: Int) { pages.limit(to: byteCount) }
+
     /// The value of a sector's bit, and how many from it on have that value, up to the end of its page or block.
     mutating func run(
         from sector: UInt64, of place: Place, in file: any BlockFile
