@@ -78,8 +78,9 @@ struct SparseResize {
         _ edit: ImageEdit, _ layout: SparseLayout, _ target: UInt64
     ) throws -> (count: UInt64, end: UInt64) {
         guard let header = edit.image.header else { return (0, 0) }
+        // All blocks were found to lie over no structure; the space kept behind a parent's path is none to a reader.
         let smaller = SparseLayout(
-            header: header, virtualByteCount: target, structures: edit.fixtures, contentsEnd: layout.contentsEnd)
+            header: header, virtualByteCount: target, structures: [], contentsEnd: layout.contentsEnd)
         var (order, end) = (BlockOrder(), UInt64(0))
         var table = BlockAllocationTable(edit.file, smaller)
         try order.visit(&table, smaller) { end = $0 + smaller.strideByteCount }

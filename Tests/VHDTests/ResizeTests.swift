@@ -194,6 +194,15 @@ func checkResize(
         #expect(file.byteCount() == 4096 + 1024 + 512)
     }
 
+    /// Blocks in the space kept behind a parent's path, which no reader minds.
+    @Test func blocksInLocatorSpace() throws {
+        var image = TinyImage(DiskTypeCode.differencing)
+        image.addLocator(0, "W2ru", utf16Bytes(".\\p.vhd", .little), space: 128 << 10)
+        image.addBlock(1, bits: 0xff, fill: 0x30)
+        let initial = MemoryFile.Contents(image.bytes)
+        for size in [8192, 16384 + 8192] as [UInt64] { try checkResize(initial, to: size) }
+    }
+
     @Test func tablesMoveAndGrow() throws {
         // Room for 512 entries; a block stands behind, at 3584.
         var contents = try scribble(try newImage(.dynamic, 8 * 4096, block: 4096), seed: 1, writes: 3)
