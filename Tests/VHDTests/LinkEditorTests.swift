@@ -171,6 +171,7 @@ import VHD
             expectFinding(.vhdFootersDiffer, .error, in: layer)
             expectRefusal(text) { _ = try VHDCompactor.plan(MemoryFile(image.bytes), progress: quiet) }
             expectRefusal(text) { _ = try VHDResizer.plan(MemoryFile(image.bytes), to: 8192) }
+            expectRefusal { _ = try VHDLayer(writing: MemoryFile(image.bytes)) }
             let file = MemoryFile(image.bytes)
             let tie = Tie(try VHDLayer(reading: file))
             _ = try VHDChecker.repair(file, [.footer], CheckOptions(), progress: quiet)

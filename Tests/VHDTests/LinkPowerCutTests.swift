@@ -70,8 +70,11 @@ import VHD
     @Test(arguments: scenarios) func killedAndRunAgain(_ scenario: Scenario) throws {
         let cuts = try LinkCuts(try scenario.make(), scenario.change)
         var total = LinkCuts.Counts()
-        for calls in 0..<30 {
-            total += cuts.count(try cuts.recording(killedAfter: calls), imageLimit: 12, seed: UInt64(calls)).counts
+        var calls = 0
+        while let recording = try cuts.recording(killedAfter: calls) {
+            total += cuts.count(recording, imageLimit: 64, seed: UInt64(calls)).counts
+            calls += 1
+            try #require(calls < 60)
         }
         print("LinkPowerCutTests: \(scenario), killed before: \(total)")
         #expect(total.isClean, "\(total)")

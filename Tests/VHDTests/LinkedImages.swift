@@ -136,10 +136,20 @@ struct LinkCuts {
         try LinkCuts(initial) { try VHDLinkEditor.relink($0, to: parent) }
     }
 
-    /// The change as it is; or after the program was killed at its n-th call, and run again without a power cut.
-    func recording(killedAfter calls: Int? = nil, ignoresSync: Bool = false) throws -> RecordingFile.Recording {
+    func recording(ignoresSync: Bool = false) throws -> RecordingFile.Recording {
         let file = RecordingFile(initial, ignoresSync: ignoresSync)
-        if let calls { do { try change(FailingFile(file, after: calls)) } catch {} }
+        try change(file)
+        file.mark(1)
+        return file.recording
+    }
+
+    /// The change after the program was killed at its n-th call, and run again without a power cut; nil where it has
+    /// fewer calls.
+    func recording(killedAfter calls: Int) throws -> RecordingFile.Recording? {
+        let file = RecordingFile(initial)
+        let failing = FailingFile(file, after: calls)
+        do { try change(failing) } catch is DiskError {}
+        guard failing.hasFailed else { return nil }
         try change(file)
         file.mark(1)
         return file.recording
