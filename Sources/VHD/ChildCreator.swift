@@ -31,7 +31,8 @@ extension VHDCreator {
         guard reference.identity == parent.identity else {
             throw DiskError(
                 .identityMismatch, path: file.path,
-                "the child is to name \(reference.identity) as its parent, and \(parent.file.path) is \(parent.identity)")
+                "the child is to name \(reference.identity) as its parent, and \(parent.file.path) is \(parent.identity)"
+            )
         }
         guard uniqueID != fields.uniqueID else {
             throw DiskError(.refused, path: file.path, "a child and its parent cannot have the same Unique ID")

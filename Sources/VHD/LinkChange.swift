@@ -74,7 +74,8 @@ struct LinkChange {
         let end = isHome ? temporary + UInt64(DynamicHeader.byteCount) : max(edit.footerOffset, pathEnd)
         guard end + sectorByteCount <= BlockPlace.fileLimit else {
             throw DiskError(
-                .refused, path: edit.file.path, "no room for the parent's paths: the file of a dynamic VHD ends at 2 TiB"
+                .refused, path: edit.file.path,
+                "no room for the parent's paths: the file of a dynamic VHD ends at 2 TiB"
             )
         }
         try edit.reserve(to: end)

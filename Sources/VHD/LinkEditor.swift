@@ -29,9 +29,10 @@ public enum VHDLinkEditor {
     /// 6. the footer right behind what is used, a flush, the file cut behind it, a flush: a footer is last in either
     ///    case.
     ///
-    /// The header's place is 512, where every program expects it, unless something else stands there. An image whose
-    /// header is elsewhere, as a power cut after step 3 leaves it, begins with step 4. So does what is done again after a
-    /// power cut between two footers, when the copy at 0 has been made equal to the trailing footer.
+    /// The header's place is 512, where every program expects it; only where something else stands there it is the one
+    /// it has. An image whose header is not in its place, as a power cut after step 3 leaves it, begins with step 4. So
+    /// does what is done again after a power cut between two footers, when the copy at 0 has been made equal to the
+    /// trailing footer.
     /// - Throws: `.refused` for what is no differencing image, for parents that a VHD cannot name, and for images that
     ///   may not be changed: with errors other than in what is replaced, of a saved machine; I/O errors, which leave the
     ///   image as a power cut would.

@@ -59,7 +59,8 @@ struct ParentFields: Sendable, Equatable {
             guard let bytes = text.map({ utf16Bytes($0, .little) }) else { continue }
             guard UInt64(bytes.count) <= ParentLocatorParser.longestByteCount else {
                 throw refused(
-                    "a path of \(bytes.count) bytes is longer than the \(ParentLocatorParser.longestByteCount) that are read")
+                    "a path of \(bytes.count) bytes is longer than the \(ParentLocatorParser.longestByteCount) that are read"
+                )
             }
             locators.append(Locator(slot: slot, platformCode: code, bytes: bytes))
         }

@@ -33,7 +33,12 @@ enum Repair {
                 "start the machine and shut it down, or discard its saved state")
         }
         for finding in image.findings.all where finding.severity == .error && !mended.contains(finding.detail.code) {
-            if finding.detail.code == .vhdFootersDiffer, accepted.contains(.vhdFootersDiffer) { continue }
+            if finding.detail.code == .vhdFootersDiffer {
+                if accepted.contains(.vhdFootersDiffer) { continue }
+                if let unfinished = UnfinishedEdit(image.footers) {
+                    throw unfinished.refusal(image.footers, path: file.path)
+                }
+            }
             let isLink = [.vhdParentIdentity, .vhdParentLocator].contains(finding.detail.code)
             throw DiskError(
                 .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail),

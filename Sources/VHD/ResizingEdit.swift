@@ -50,11 +50,9 @@ struct ImageEdit {
         image = try VHDLayer.parse(file, options)
         footerOffset = image.footers.contentsEnd
         let unfinished = UnfinishedEdit(image.footers)
-        if let unfinished, unfinished != purpose.completes, image.footers.copiesContradict {
-            throw unfinished.refusal(image.footers, path: file.path)
-        }
-        try Repair.refuseUnwritable(
-            file, image, unfinished == nil ? [] : [.vhdFootersDiffer], mending: purpose.mends)
+        let accepted: Set<FormatError.Code> =
+            unfinished != nil && unfinished == purpose.completes ? [.vhdFootersDiffer] : []
+        try Repair.refuseUnwritable(file, image, accepted, mending: purpose.mends)
         guard let layout = image.layout else { return }
         try checkStructures(layout)
         var (count, end, first) = (UInt64(0), UInt64(0), UInt64?.none)

@@ -31,9 +31,11 @@ enum UnfinishedEdit: Sendable {
             copy.bytes[$0] != footers.trailing.bytes[$0] && !checksum.contains($0)
         }
         let edits: [UnfinishedEdit] = [.resize, .headerMove, .newIdentity]
-        guard let edit = edits.first(where: { edit in
-            differing.allSatisfy { index in edit.changedBytes.contains { $0.contains(index) } }
-        }) else { return nil }
+        guard
+            let edit = edits.first(where: { edit in
+                differing.allSatisfy { index in edit.changedBytes.contains { $0.contains(index) } }
+            })
+        else { return nil }
         self = edit
     }
 
