@@ -113,9 +113,9 @@ struct BlockMap: Sendable {
     }
 
     /// Bounds what is kept of the table and of bitmaps; half each.
-    mutating func limitCache(to byteCount: Int) {
+    mutating func limitCache(to byteCount: Int, isForReading: Bool) {
         table.limitCache(to: byteCount / 2)
-        bitmaps.limit(to: byteCount / 2)
+        bitmaps.limit(to: byteCount / 2, isForReading: isForReading)
     }
 
     /// The bitmap of a block that stands at `offset`; nil when the bits of all visible sectors are set.
@@ -126,5 +126,11 @@ struct BlockMap: Sendable {
         let bitmap = read.isFull(Int(visible)) ? nil : read
         bitmaps.keep(bitmap, of: block)
         return bitmap
+    }
+
+    /// Whether any of the bits of a range of sectors is clear in the block that stands at `offset`.
+    mutating func hasClearBit(in sectors: Range<Int>, ofBlock block: UInt64, at offset: UInt64) throws -> Bool {
+        guard let bitmap = try bitmap(of: block, at: offset) else { return false }
+        return bitmap.runEnd(from: sectors.lowerBound, to: sectors.upperBound, isSet: true) < sectors.upperBound
     }
 }

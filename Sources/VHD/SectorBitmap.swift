@@ -38,7 +38,16 @@ struct SectorBitmap: Sendable {
 
     /// Sets the bits of a range.
     mutating func set(_ sectors: Range<Int>) {
-        for sector in sectors { bytes[sector / 8] |= 0x80 >> UInt8(sector % 8) }
+        var sector = sectors.lowerBound
+        while sector < sectors.upperBound {
+            if sector % 8 == 0, sector + 8 <= sectors.upperBound {
+                bytes[sector / 8] = 0xff
+                sector += 8
+            } else {
+                bytes[sector / 8] |= 0x80 >> UInt8(sector % 8)
+                sector += 1
+            }
+        }
     }
 
     /// Clears the bits of a range.
@@ -52,6 +61,8 @@ struct BitmapCache: Sendable {
     /// The two bounds hold for what is not changed; the writer bounds the rest.
     private var keptBlockCount = 4096
     private var keptByteCount = 2 << 20
+    /// Whether a bitmap is kept that alone is larger than that.
+    private var keepsLarge = true
 
     /// Bitmaps that are not full; a full one is an entry without bytes.
     private var bitmaps: [UInt64: SectorBitmap?] = [:]
@@ -65,29 +76,30 @@ struct BitmapCache: Sendable {
     func known(_ block: UInt64) -> SectorBitmap?? { bitmaps[block] }
 
     /// Bounds what is kept that is not changed. A deep chain's layers keep less than a layer alone.
-    mutating func limit(to byteCount: Int) {
+    /// - Parameter isForReading: whether a bitmap that alone is larger is not kept at all; a writer needs what it changes.
+    mutating func limit(to byteCount: Int, isForReading: Bool) {
+        keepsLarge = !isForReading
         keptByteCount = min(keptByteCount, max(4096, byteCount))
         // What an entry costs without its bytes.
         keptBlockCount = min(keptBlockCount, max(64, byteCount / 64))
         if bitmaps.count > keptBlockCount || heldByteCount > keptByteCount { dropClean() }
     }
 
-    /// Keeps what a block's bitmap says, except where it alone is larger than all that may be kept.
     mutating func keep(_ bitmap: SectorBitmap?, of block: UInt64) {
-        if let bitmap, bitmap.bytes.count > keptByteCount, dirty[block] == nil, bitmaps[block] == nil { return }
+        if let bitmap, bitmap.bytes.count > keptByteCount, !keepsLarge { return }
         if bitmaps.count >= keptBlockCount || heldByteCount >= keptByteCount { dropClean() }
         if let old = bitmaps[block], let old { heldByteCount -= old.bytes.count }
         heldByteCount += bitmap?.bytes.count ?? 0
         bitmaps[block] = .some(bitmap)
     }
 
-    /// Keeps a changed bitmap, of which the bits of `sectors` are new.
-    mutating func keepDirty(_ bitmap: SectorBitmap, of block: UInt64, at offset: UInt64, _ sectors: Range<Int>) {
+    /// Sets bits of a bitmap that is kept and not full; what changes is to be written.
+    /// - Parameter offset: where the bitmap stands in the file.
+    mutating func set(_ sectors: Range<Int>, of block: UInt64, at offset: UInt64) {
+        bitmaps[block]??.set(sectors)
         let bitsPerSector = Int(sectorByteCount) * 8
         let touched = sectors.lowerBound / bitsPerSector...(sectors.upperBound - 1) / bitsPerSector
-        // First, so that it is kept whatever its size.
         dirty[block, default: (offset, [])].sectors.formUnion(touched)
-        keep(bitmap, of: block)
     }
 
     /// The changed sectors in the order of the file, to be written.
