@@ -113,9 +113,9 @@ struct BlockMap: Sendable {
     }
 
     /// Bounds what is kept of the table and of bitmaps; half each.
-    mutating func limitCache(to byteCount: Int) {
+    mutating func limitCache(to byteCount: Int, isForReading: Bool) {
         table.limitCache(to: byteCount / 2)
-        bitmaps.limit(to: byteCount / 2)
+        bitmaps.limit(to: byteCount / 2, isForReading: isForReading)
     }
 
     /// The bitmap of a block that stands at `offset`; nil when the bits of all visible sectors are set.

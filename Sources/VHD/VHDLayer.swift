@@ -114,7 +114,9 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
         return false
     }
 
-    public func limitCache(to byteCount: Int) { state.withLock { $0.map?.limitCache(to: byteCount) } }
+    public func limitCache(to byteCount: Int) {
+        state.withLock { $0.map?.limitCache(to: byteCount, isForReading: $0.writer == nil) }
+    }
 
     public func extents(in range: Range<UInt64>, limit: Int) throws(DiskError) -> [Extent] {
         try checkRange(range)
