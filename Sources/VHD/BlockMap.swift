@@ -121,4 +121,10 @@ struct BlockMap: Sendable {
         bitmaps.keep(bitmap, of: block)
         return bitmap
     }
+
+    /// Whether any of the bits of a range of sectors is clear in the block that stands at `offset`.
+    mutating func hasClearBit(in sectors: Range<Int>, ofBlock block: UInt64, at offset: UInt64) throws -> Bool {
+        guard let bitmap = try bitmap(of: block, at: offset) else { return false }
+        return bitmap.runEnd(from: sectors.lowerBound, to: sectors.upperBound, isSet: true) < sectors.upperBound
+    }
 }

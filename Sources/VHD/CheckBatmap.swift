@@ -33,23 +33,13 @@ extension ImageCheck {
 
     private mutating func checkUnallocatedBits() throws {
         guard let (header, _) = image.batmap, let layout = image.layout else { return }
-        var table = BlockAllocationTable(file, layout)
-        let pageByteCount: UInt64 = 4096
-        for start in stride(from: 0, to: layout.blockCount.dividedRoundingUp(by: 8), by: UInt64.Stride(pageByteCount)) {
-            let count = min(pageByteCount, layout.blockCount.dividedRoundingUp(by: 8) - start)
-            let bytes = try file.bytes(at: header.mapOffset + start, count: Int(count))
-            for (index, byte) in bytes.enumerated() where byte != 0 {
-                for bit in 0..<8 where byte & 0x80 >> UInt8(bit) != 0 {
-                    let block = (start + UInt64(index)) * 8 + UInt64(bit)
-                    guard block < layout.blockCount, try table.entry(block) == unallocatedEntry else { continue }
-                    report.add(
-                        .warning,
-                        FormatError(
-                            .vhdBatmap, field: "batmap", offset: layout.tableOffset + 4 * block,
-                            "calls block \(block) full, and it is not allocated", section: "14"),
-                        repairs: batmapRepairs)
-                }
-            }
+        try Batmap.forEachUnallocatedBit(file, header, layout) { block in
+            report.add(
+                .warning,
+                FormatError(
+                    .vhdBatmap, field: "batmap", offset: layout.tableOffset + 4 * block,
+                    "calls block \(block) full, and it is not allocated", section: "14"),
+                repairs: batmapRepairs)
         }
     }
 }
@@ -78,6 +68,26 @@ enum Batmap {
     static func isSet(_ block: UInt64, _ file: any BlockFile, _ header: BatmapHeader) throws(IOError) -> Bool {
         // The map has a bit for every entry of the table: the opener saw to that.
         try file.bytes(at: header.mapOffset + block / 8, count: 1)[0] & (0x80 >> UInt8(block % 8)) != 0
+    }
+
+    /// Visits the blocks of the disk that the map calls full and the table does not have, in order.
+    static func forEachUnallocatedBit(
+        _ file: any BlockFile, _ header: BatmapHeader, _ layout: SparseLayout, _ body: (UInt64) throws -> Void
+    ) throws {
+        var table = BlockAllocationTable(file, layout)
+        let pageByteCount: UInt64 = 4096
+        let byteCount = layout.blockCount.dividedRoundingUp(by: 8)
+        for start in stride(from: 0, to: byteCount, by: UInt64.Stride(pageByteCount)) {
+            let count = min(pageByteCount, byteCount - start)
+            let bytes = try file.bytes(at: header.mapOffset + start, count: Int(count))
+            for (index, byte) in bytes.enumerated() where byte != 0 {
+                for bit in 0..<8 where byte & 0x80 >> UInt8(bit) != 0 {
+                    let block = (start + UInt64(index)) * 8 + UInt64(bit)
+                    guard block < layout.blockCount, try table.entry(block) == unallocatedEntry else { continue }
+                    try body(block)
+                }
+            }
+        }
     }
 
     /// Bytes of the map in the file.

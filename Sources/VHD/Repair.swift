@@ -9,11 +9,12 @@ enum Repair {
     static func prepare(
         _ file: any BlockFile, _ image: ImageParser, accepting accepted: Set<FormatError.Code>
     ) throws(DiskError) {
-        guard image.footer.diskType != DiskTypeCode.differencing else {
-            throw DiskError(.refused, path: file.path, "a differencing VHD cannot be written yet")
-        }
         try refuseUnwritable(file, image, accepted)
-        try diskErrors(file.path, "checking the blocks before writing") { try checkBlocks(file, image) }
+        try refuseSharedStructures(file, image)
+        try diskErrors(file.path, "checking the blocks before writing") {
+            try checkBlocks(file, image)
+            try refuseStaleBatmap(file, image)
+        }
         try diskErrors(file.path, "repairing the footer") { try repairFooters(file, image.footers) }
     }
 
@@ -33,12 +34,44 @@ enum Repair {
         }
         for finding in image.findings.all where finding.severity == .error && !mended.contains(finding.detail.code) {
             if finding.detail.code == .vhdFootersDiffer, accepted.contains(.vhdFootersDiffer) { continue }
+            let isLink = [.vhdParentIdentity, .vhdParentLocator].contains(finding.detail.code)
             throw DiskError(
                 .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail),
-                hint: "copy the image into a new one and write that")
+                hint: isLink ? "mend its link to the parent first" : "copy the image into a new one and write that")
         }
         if let header = image.header, header.tableOffset % sectorByteCount != 0 {
             throw refused("a block table that does not begin at a sector cannot be written safely")
+        }
+    }
+
+    /// The table is written in place and blocks are laid where the trailing footer stands: nothing else may stand there.
+    /// A batmap that cannot be used here might be used by others, and might begin to be when the file has grown.
+    private static func refuseSharedStructures(_ file: any BlockFile, _ image: ImageParser) throws(DiskError) {
+        guard let layout = image.layout else { return }
+        let hint = "copy the image into a new one and write that"
+        if let finding = image.findings.all.first(where: { $0.detail.code == .vhdBatmap }) {
+            throw DiskError(
+                .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail), hint: hint)
+        }
+        let others = layout.structures.filter { $0.overlaps(layout.tableRange) || $0.upperBound > layout.contentsEnd }
+        guard let other = others.first(where: { $0 != layout.tableRange }) ?? others.dropFirst().first else { return }
+        throw DiskError(
+            .refused, path: file.path,
+            "the structure at \(hex(other.lowerBound))..<\(hex(other.upperBound)) lies over the block table or the "
+                + "footer, and cannot be kept when they are written", hint: hint)
+    }
+
+    /// XenServer takes every sector of a block that its batmap calls full from this file. Of a block that is not there
+    /// such a bit becomes wrong as soon as the block is entered with some of its sectors.
+    private static func refuseStaleBatmap(_ file: any BlockFile, _ image: ImageParser) throws {
+        guard image.footer.diskType == DiskTypeCode.differencing, let (header, _) = image.batmap,
+            let layout = image.layout
+        else { return }
+        try Batmap.forEachUnallocatedBit(file, header, layout) { block in
+            throw DiskError(
+                .refused, path: file.path,
+                "XenServer's batmap calls block \(block) full, which is not there, and would hide the parent's bytes",
+                hint: "clear the batmap: vhdcheck --repair batmap")
         }
     }
 

@@ -38,7 +38,16 @@ struct SectorBitmap: Sendable {
 
     /// Sets the bits of a range.
     mutating func set(_ sectors: Range<Int>) {
-        for sector in sectors { bytes[sector / 8] |= 0x80 >> UInt8(sector % 8) }
+        var sector = sectors.lowerBound
+        while sector < sectors.upperBound {
+            if sector % 8 == 0, sector + 8 <= sectors.upperBound {
+                bytes[sector / 8] = 0xff
+                sector += 8
+            } else {
+                bytes[sector / 8] |= 0x80 >> UInt8(sector % 8)
+                sector += 1
+            }
+        }
     }
 
     /// Clears the bits of a range.
@@ -71,9 +80,10 @@ struct BitmapCache: Sendable {
         bitmaps[block] = .some(bitmap)
     }
 
-    /// Keeps a changed bitmap, of which the bits of `sectors` are new.
-    mutating func keepDirty(_ bitmap: SectorBitmap, of block: UInt64, at offset: UInt64, _ sectors: Range<Int>) {
-        keep(bitmap, of: block)
+    /// Sets bits of a bitmap that is kept and not full; what changes is to be written.
+    /// - Parameter offset: where the bitmap stands in the file.
+    mutating func set(_ sectors: Range<Int>, of block: UInt64, at offset: UInt64) {
+        bitmaps[block]??.set(sectors)
         let bitsPerSector = Int(sectorByteCount) * 8
         let touched = sectors.lowerBound / bitsPerSector...(sectors.upperBound - 1) / bitsPerSector
         dirty[block, default: (offset, [])].sectors.formUnion(touched)

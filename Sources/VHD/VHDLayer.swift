@@ -12,8 +12,8 @@ public struct VHDReadOptions: Sendable {
     public init() {}
 }
 
-/// A VHD image: fixed, dynamic or differencing for reading; fixed or dynamic for writing. Writing.swift says in which
-/// order it writes.
+/// A VHD image, fixed, dynamic or differencing, for reading or for writing. Writer.swift says in which order it writes.
+/// A differencing image knows nothing of its parent but its name: `.parent` extents are for others to look up.
 public final class VHDLayer: WritableDiskLayer, InspectableLayer {
     public let file: any BlockFile
     public let format = ImageFormat.vhd
@@ -47,10 +47,12 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
         try self.init(try Self.parse(file, options), options)
     }
 
-    /// Opens a fixed or dynamic image for writing, after checking that no two blocks overlap; repairs a damaged copy of
-    /// the footer first. The caller sees to it that nobody else writes the file.
-    /// - Throws: as for reading; `.refused` for what may only be read: differencing images, saved machines, images whose
-    ///   footers contradict each other, images opened by way of `accepted`.
+    /// Opens an image for writing, after checking that no two blocks overlap; repairs a damaged copy of the footer first.
+    /// A differencing image is opened without its parent, and goes on naming the same one. The caller sees to it that
+    /// nobody else writes the file.
+    /// - Throws: as for reading; `.refused` for what may only be read: saved machines, images whose footers contradict
+    ///   each other, images opened by way of `accepted`, structures of which one stands where another is written,
+    ///   differencing images whose batmap calls blocks full that are not there.
     public convenience init(writing file: any BlockFile, options: VHDReadOptions = .init()) throws(DiskError) {
         try Repair.prepare(file, try Self.parse(file, options), accepting: options.accepted)
         try self.init(try Self.parse(file, options), options)

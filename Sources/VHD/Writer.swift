@@ -9,25 +9,34 @@ import DiskModel
 ///    copy at 0 is valid. After the flush, both are.
 /// 2. The footer at the old end, now inside the reserved space, is zeroed. A power cut leaves reserved space that no
 ///    entry of the block table (BAT) names.
-/// 3. A new block's bitmap of ones and its payload are written into reserved space, where everything reads as zeros;
-///    payload of older blocks is written in place. A power cut leaves any of it, sector by sector: a new block is not
-///    in the BAT, and sectors whose bits are clear are not shown, so both read as zeros as before.
-/// 4. `flush`: a flush, so that payload and new bitmaps are durable.
-/// 5. The changed sectors of older bitmaps and of the BAT are written. Each shows only payload that is durable, so any
-///    of them may be lost.
+/// 3. Payload of a new block is written into reserved space, where everything reads as zeros, and in a dynamic image
+///    its bitmap of ones. Payload of older blocks is written in place; zeros too, also under clear bits. A power cut
+///    leaves any of it, sector by sector: a new block is not in the BAT, and sectors whose bits are clear are not shown,
+///    so both read as before: as zeros, or in a differencing image as the parent.
+/// 4. `flush`: a flush, so that payload, the bitmaps of ones and what was zeroed are durable.
+/// 5. The changed sectors of bitmaps and of the BAT are written, in any order. Each shows only payload that is durable,
+///    so any of them may be lost. Where the entry of a new block of a differencing image is kept and sectors of its
+///    bitmap are lost, these are zeros, which step 4 made durable, and show the parent.
 /// 6. A flush. Everything written before is durable and shown.
 /// 7. `close`: after 4 to 6 the footer is written right behind the last block, then a flush. The footer at the end still
 ///    stands.
 /// 8. The file is cut behind the new footer, then a flush. Cut or not, a footer is its last sector.
 ///
 /// A block that was never entered because of a power cut stays as unused space in the file. The copy of the footer at 0
-/// is never touched, neither are the Unique ID and XenServer's batmap: bits only turn from 0 to 1 here, and a 0 in the
-/// batmap where a block has become full costs others a look at the block's bitmap and no more.
+/// is never touched, neither are the header, the Unique ID, a parent's paths and XenServer's batmap. A 0 in the batmap
+/// where a block has become full costs others a look at the block's bitmap and no more. A 1 is true of a block that is
+/// there, whose bits only turn from 0 to 1 here; of one that is not there it would become wrong when the block is
+/// entered with some bits, so a differencing image with such a 1 is not opened for writing (`Repair`).
+///
+/// The bits of a differencing image are set for sectors that were written, and no others: the rest stays the parent's.
+/// Zeros have to hide the parent, so they take a block, whose data stays a hole in the file.
 ///
 /// After a failed flush nobody knows what the file holds: every further write is refused.
 struct Writer: Sendable {
     private static let largestStep: UInt64 = 32
     private static let longestStepByteCount: UInt64 = 256 << 20
+    /// Of blocks that are known to be needed and take no space, so many are reserved at once.
+    private static let largestKnownStep: UInt64 = 1024
     /// What may be changed in memory before it is flushed by itself: BAT sectors, and bytes of bitmaps.
     private static let dirtyPieceLimit = 256
     private static let dirtyBitmapByteLimit: UInt64 = 1 << 20
@@ -56,49 +65,76 @@ struct Writer: Sendable {
     // MARK: Blocks
 
     /// Writes whole sectors inside one block, which `move` puts at the offset in the file that it is given.
+    /// - Parameter range: in bytes from the beginning of the block's data; not empty.
     mutating func write(
-        _ byteCount: UInt64, toBlock block: UInt64, at inside: UInt64, _ map: inout BlockMap,
-        _ move: (UInt64) throws -> Void
+        _ range: Range<UInt64>, ofBlock block: UInt64, _ map: inout BlockMap, _ move: (UInt64) throws -> Void
     ) throws {
         let entry = try map.table.entry(block)
-        guard entry != unallocatedEntry else { return try allocate(block, at: inside, &map, move) }
+        guard entry != unallocatedEntry else { return try allocate(block, range, needed: 1, &map, move) }
         let offset = try map.layout.blockOffset(block, entry: entry)
-        try move(offset + map.layout.bitmapByteCount + inside)
-        guard var bitmap = try map.bitmap(of: block, at: offset) else { return }
-        let sectors = Int(inside / sectorByteCount)..<Int((inside + byteCount) / sectorByteCount)
-        guard bitmap.runEnd(from: sectors.lowerBound, to: sectors.upperBound, isSet: true) < sectors.upperBound else {
-            return
-        }
-        bitmap.set(sectors)
-        map.bitmaps.keepDirty(bitmap, of: block, at: offset, sectors)
-        try flushWhenMuch(&map)
+        try move(offset + map.layout.bitmapByteCount + range.lowerBound)
+        try enter(range, ofBlock: block, at: offset, &map)
     }
 
-    /// Makes whole sectors of one block read as zeros. A block that is not there stays so.
-    mutating func zero(_ range: Range<UInt64>, ofBlock block: UInt64, _ map: inout BlockMap) throws {
+    /// Makes whole sectors of one block read as zeros. A block that is not there stays so in a dynamic image.
+    /// - Parameters:
+    ///   - range: in bytes from the beginning of the block's data; not empty.
+    ///   - needed: how many blocks the caller will ask for in all, this one included.
+    mutating func zero(
+        _ range: Range<UInt64>, ofBlock block: UInt64, needed: UInt64, _ map: inout BlockMap
+    ) throws {
         let entry = try map.table.entry(block)
-        guard entry != unallocatedEntry else { return }
-        let data = try map.layout.blockOffset(block, entry: entry) + map.layout.bitmapByteCount
-        // Also under clear bits: readers that ignore the bitmap then agree.
+        guard entry != unallocatedEntry else {
+            guard map.isDifferencing else { return }
+            // Reserved space reads as zeros: nothing is to be moved there.
+            return try allocate(block, range, needed: needed, &map) { _ in }
+        }
+        let offset = try map.layout.blockOffset(block, entry: entry)
+        let data = offset + map.layout.bitmapByteCount
+        // Also under clear bits. In a dynamic image readers that ignore the bitmap then agree.
         try file.zero(data + range.lowerBound..<data + range.upperBound)
+        // Clear bits of a dynamic image read as zeros as they are.
+        if map.isDifferencing { try enter(range, ofBlock: block, at: offset, &map) }
+    }
+
+    /// Sets the bits of written sectors of a block that is there, in memory.
+    private mutating func enter(
+        _ range: Range<UInt64>, ofBlock block: UInt64, at offset: UInt64, _ map: inout BlockMap
+    ) throws {
+        let sectors = Self.sectors(range)
+        guard try map.hasClearBit(in: sectors, ofBlock: block, at: offset) else { return }
+        map.bitmaps.set(sectors, of: block, at: offset)
+        try flushWhenMuch(&map)
     }
 
     private mutating func allocate(
-        _ block: UInt64, at inside: UInt64, _ map: inout BlockMap, _ move: (UInt64) throws -> Void
+        _ block: UInt64, _ range: Range<UInt64>, needed: UInt64, _ map: inout BlockMap,
+        _ move: (UInt64) throws -> Void
     ) throws {
         let layout = map.layout
         let offset = nextBlockOffset(layout)
-        if offset + layout.strideByteCount > footerOffset { try reserve(&map) }
+        if offset + layout.strideByteCount > footerOffset { try reserve(needed, &map) }
         if let unclean { try file.zero(unclean) }
         // Until the block is whole, its place is not clean.
         unclean = offset..<offset + layout.strideByteCount
-        try file.write(SectorBitmap.full(blockByteCount: layout.blockByteCount), at: offset)
-        try move(offset + layout.bitmapByteCount + inside)
+        if !map.isDifferencing {
+            try file.write(SectorBitmap.full(blockByteCount: layout.blockByteCount), at: offset)
+        }
+        try move(offset + layout.bitmapByteCount + range.lowerBound)
         try map.table.set(block, to: UInt32(offset / sectorByteCount))
-        map.bitmaps.keep(nil, of: block)
+        if map.isDifferencing {
+            map.bitmaps.keep(SectorBitmap(.zeros(Int(layout.bitmapByteCount))), of: block)
+            map.bitmaps.set(Self.sectors(range), of: block, at: offset)
+        } else {
+            map.bitmaps.keep(nil, of: block)
+        }
         unclean = nil
         usedEnd = offset + layout.strideByteCount
         try flushWhenMuch(&map)
+    }
+
+    private static func sectors(_ range: Range<UInt64>) -> Range<Int> {
+        Int(range.lowerBound / sectorByteCount)..<Int(range.upperBound / sectorByteCount)
     }
 
     /// Where the next block begins.
@@ -109,18 +145,20 @@ struct Writer: Sendable {
 
     // MARK: Space
 
-    /// Steps 1 and 2.
-    private mutating func reserve(_ map: inout BlockMap) throws {
+    /// Steps 1 and 2; of `needed` blocks at least one.
+    private mutating func reserve(_ needed: UInt64, _ map: inout BlockMap) throws {
         let layout = map.layout
         let offset = nextBlockOffset(layout)
         let unit = min(BlockPlace.alignment, layout.blockByteCount)
         let stride = layout.strideByteCount.roundedUp(to: unit)
         let room =
             (BlockPlace.fileLimit - sectorByteCount - min(offset, BlockPlace.fileLimit - sectorByteCount)) / stride
-        let count = min(step, room, max(1, Self.longestStepByteCount / stride))
+        let usual = min(step, max(1, Self.longestStepByteCount / stride))
+        let count = min(room, max(usual, min(needed, Self.largestKnownStep)))
         guard count > 0 else {
             throw DiskError(
-                .refused, path: file.path, "no room for another block: the file of a dynamic VHD ends at 2 TiB")
+                .refused, path: file.path,
+                "no room for another block: the file of a dynamic or differencing VHD ends at 2 TiB")
         }
         let end = (offset + count * stride).roundedUp(to: sectorByteCount)
         do {
@@ -178,6 +216,8 @@ struct Writer: Sendable {
             return refusal = "the image was closed"
         }
         try flush(&map!)
+        // A footer may stand in the reserved space from here on: no block can go there.
+        refusal = "the image was closed"
         let end = usedEnd.roundedUp(to: sectorByteCount)
         if end + sectorByteCount <= footerOffset {
             try file.write(footer, at: end)
@@ -187,6 +227,5 @@ struct Writer: Sendable {
             footerOffset = end
             map?.layout.contentsEnd = end
         }
-        refusal = "the image was closed"
     }
 }

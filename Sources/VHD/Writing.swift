@@ -22,11 +22,10 @@ extension VHDLayer {
             guard map != nil else { return try move(range, range.lowerBound) }
             var position = range.lowerBound
             while position < range.upperBound {
-                let (block, inside, end) = Self.piece(of: position..<range.upperBound, map!.layout)
-                try writer.write(end - position, toBlock: block, at: inside, &map!) { fileOffset in
-                    try move(position..<end, fileOffset)
-                }
-                position = end
+                let (block, inside) = Self.piece(of: position..<range.upperBound, map!.layout)
+                let part = position..<position + UInt64(inside.count)
+                try writer.write(inside, ofBlock: block, &map!) { fileOffset in try move(part, fileOffset) }
+                position = part.upperBound
             }
         }
     }
@@ -37,9 +36,10 @@ extension VHDLayer {
             guard map != nil else { return try file.zero(range) }
             var position = range.lowerBound
             while position < range.upperBound {
-                let (block, inside, end) = Self.piece(of: position..<range.upperBound, map!.layout)
-                try writer.zero(inside..<inside + (end - position), ofBlock: block, &map!)
-                position = end
+                let (block, inside) = Self.piece(of: position..<range.upperBound, map!.layout)
+                let needed = range.upperBound.dividedRoundingUp(by: map!.layout.blockByteCount) - block
+                try writer.zero(inside, ofBlock: block, needed: needed, &map!)
+                position += UInt64(inside.count)
             }
         }
     }
@@ -54,13 +54,14 @@ extension VHDLayer {
         try writing("closing") { (writer, map) in try writer.close(&map) }
     }
 
-    /// The first block of a range, where the range begins in it, and where the block or the range ends.
+    /// The first block of a range, and what of its data the range has, in bytes from the data's beginning.
     private static func piece(
         of range: Range<UInt64>, _ layout: SparseLayout
-    ) -> (block: UInt64, inside: UInt64, end: UInt64) {
+    ) -> (block: UInt64, inside: Range<UInt64>) {
         let block = range.lowerBound / layout.blockByteCount
         let start = block * layout.blockByteCount
-        return (block, range.lowerBound - start, min(range.upperBound, start + layout.blockByteCount))
+        let end = min(range.upperBound, start + layout.blockByteCount)
+        return (block, range.lowerBound - start..<end - start)
     }
 
     private func checkedSectors(_ offset: UInt64, _ byteCount: UInt64) throws(DiskError) -> Range<UInt64> {

@@ -22,14 +22,19 @@ import VHD
         var stray = 0
     }
 
-    static func session(_ initial: MemoryFile.Contents, seed: UInt64, steps: Int) throws -> Session {
+    /// - Parameter dropsPayloadSync: a broken control, in which the first sync of each `flush` is left out.
+    static func session(
+        _ initial: MemoryFile.Contents, seed: UInt64, steps: Int, parent: VHDLayer? = nil,
+        dropsPayloadSync: Bool = false
+    ) throws -> Session {
         var random = SplitMix(seed: seed)
         let reader = try VHDLayer(reading: MemoryFile(initial))
-        let before = try contents(reader)
+        let before = try contents(reader, parent: parent)
         let sectors = before.count / 512
         var history = (0..<sectors).map { [(flushes: 0, value: before[$0 * 512])] }
         let file = RecordingFile(initial)
-        let disk = try VHDLayer(writing: file)
+        let dropping = DroppingFile(file)
+        let disk = try VHDLayer(writing: dropping)
         var flushes = 0
         for step in 0..<steps {
             let start = Int.random(in: 0..<sectors, using: &random)
@@ -44,6 +49,7 @@ import VHD
                 try disk.writeZeroes(range)
                 for sector in start..<start + count { history[sector].append((flushes, 0)) }
             default:
+                if dropsPayloadSync { dropping.dropNextSync() }
                 try disk.flush()
                 flushes += 1
                 file.mark(flushes)
@@ -54,14 +60,14 @@ import VHD
         return Session(recording: file.recording, history: history)
     }
 
-    static func count(_ session: Session, imageLimit: Int, seed: UInt64) -> Counts {
+    static func count(_ session: Session, imageLimit: Int, seed: UInt64, parent: VHDLayer? = nil) -> Counts {
         var counts = Counts()
         PowerCuts(session.recording, imageLimit: imageLimit, seed: seed).forEachImage { image in
             counts.images += 1
             do {
                 let layer = try VHDLayer(reading: MemoryFile(image.contents))
                 _ = try layer.census()
-                let found = try contents(layer)
+                let found = try contents(layer, parent: parent)
                 let acknowledged = image.marks.last ?? 0
                 for (sector, values) in session.history.enumerated() {
                     let value = found[sector * 512]
