@@ -156,30 +156,13 @@ extension Mender {
             try pages.put(parameters.serialized(), at: item.start)
             note(.metadata, .vhdxReservedFlags, at: item.start + 4, "reserved flags of the file parameters cleared")
         }
-        guard !pages.changed.isEmpty else { return }
-        try writer.commit(
-            pages.changed.sorted { $0.key < $1.key }.map { (offset: $0.key, bytes: $0.value) }, map.fileByteCount, file)
+        guard !pages.isEmpty else { return }
+        // 18 pages at most, since changes concern the metadata table and one item of eight bytes.
+        try writer.commit(pages.sorted, map.fileByteCount, file)
         try file.sync()
     }
 }
 
 extension TableEntry {
     fileprivate var hexadecimal: String { "0x\(String(rawValue, radix: 16))" }
-}
-
-/// Pages of the metadata region with changes; 18 at most, since changes concern its table and one item of eight bytes.
-private struct MetadataPages {
-    private let file: any BlockFile
-    private(set) var changed: [UInt64: [UInt8]] = [:]
-
-    init(_ file: any BlockFile) { self.file = file }
-
-    mutating func put(_ bytes: [UInt8], at offset: UInt64) throws(IOError) {
-        for (index, byte) in bytes.enumerated() {
-            let place = offset + UInt64(index)
-            let page = place.roundedDown(to: Layout.pageByteCount)
-            if changed[page] == nil { changed[page] = try file.bytes(at: page, count: Int(Layout.pageByteCount)) }
-            changed[page]?[Int(place - page)] = byte
-        }
-    }
 }

@@ -13,7 +13,7 @@ public final class VHDXBuilder: ImageBuilder {
     private let physicalSectorByteCount: Int
     private let virtualDiskID: GUID
     private let creator: String
-    private var header = Header()
+    private var header: Header
     private var virtualByteCount: UInt64?
     private let firstBlockOffset: UInt64
     private var present = BlockSet()
@@ -25,23 +25,16 @@ public final class VHDXBuilder: ImageBuilder {
         creator: String = "vhdtools", newGUID: () -> GUID = { .random() }
     ) throws(DiskError) {
         func refuse(_ what: String) -> DiskError { DiskError(.refused, path: file.path, what) }
-        guard type != .differencing else { throw refuse("differencing images are not made here") }
+        guard type != .differencing else { throw refuse("a differencing image is made from its parent") }
         guard [512, 4096].contains(logicalSectorByteCount), [512, 4096].contains(physicalSectorByteCount) else {
             throw refuse("sectors have 512 or 4096 bytes")
         }
-        guard blockByteCount.isPowerOfTwo, Layout.blockByteCounts.contains(blockByteCount) else {
-            throw refuse("a block size of \(blockByteCount) bytes is no power of two from 1 MiB to 256 MiB")
-        }
-        try diskErrors(file.path, "creating the image") {
-            guard try file.byteCount() == 0 else { throw refuse("the file is not empty") }
-        }
+        try Self.checkNew(file, blockByteCount: blockByteCount)
         (self.file, self.type, self.blockByteCount) = (file, type, blockByteCount)
         self.logicalSectorByteCount = logicalSectorByteCount
         self.physicalSectorByteCount = physicalSectorByteCount
         (self.virtualDiskID, self.creator) = (virtualDiskID, creator)
-        (header.fileWriteGUID, header.dataWriteGUID) = (newGUID(), newGUID())
-        header.logLength = UInt32(NewStructures.log.upperBound - NewStructures.log.lowerBound)
-        header.logOffset = NewStructures.log.lowerBound
+        header = Header(newGUID: newGUID)
         let start = NewStructures.metadata.upperBound
         guard let virtualByteCount else {
             firstBlockOffset = start
@@ -55,6 +48,20 @@ public final class VHDXBuilder: ImageBuilder {
         self.virtualByteCount = virtualByteCount
     }
 
+    /// Refuses a block size that the format does not have, and a file that is not empty.
+    static func checkNew(_ file: any BlockFile, blockByteCount: UInt64) throws(DiskError) {
+        guard blockByteCount.isPowerOfTwo, Layout.blockByteCounts.contains(blockByteCount) else {
+            throw DiskError(
+                .refused, path: file.path,
+                "a block size of \(blockByteCount) bytes is no power of two from 1 MiB to 256 MiB")
+        }
+        try diskErrors(file.path, "creating the image") {
+            guard try file.byteCount() == 0 else {
+                throw DiskError(.refused, path: file.path, "the file is not empty")
+            }
+        }
+    }
+
     private static func checkSize(_ byteCount: UInt64, _ sector: Int, path: String) throws(DiskError) {
         guard byteCount > 0, byteCount <= Layout.maximumVirtualByteCount, byteCount % UInt64(sector) == 0 else {
             throw DiskError(
@@ -63,7 +70,7 @@ public final class VHDXBuilder: ImageBuilder {
         }
     }
 
-    private static func tableByteCount(_ geometry: TableGeometry) -> UInt64 {
+    static func tableByteCount(_ geometry: TableGeometry) -> UInt64 {
         (geometry.entryCount * TableEntry.byteCount).roundedUp(to: Layout.mebibyte)
     }
 
@@ -114,19 +121,10 @@ public final class VHDXBuilder: ImageBuilder {
             table: tableStart..<tableStart + Self.tableByteCount(geometry))
         try file.resize(to: max(blocksEnd, structures.table.upperBound))
         try writeTable(geometry, at: tableStart)
-        try file.write(structures.metadataTable, at: NewStructures.metadata.lowerBound)
-        try file.write(
-            structures.metadataItems, at: NewStructures.metadata.lowerBound + UInt64(Layout.metadataTableByteCount))
-        for offset in Layout.regionTableOffsets { try file.write(structures.regionTable, at: offset) }
-        try file.write(structures.identifier, at: 0)
+        try structures.write(to: file)
     }
 
-    func writeHeaders() throws(IOError) {
-        for offset in Layout.headerOffsets {
-            header.sequenceNumber += 1
-            try file.write(header.sealed(), at: offset)
-        }
-    }
+    func writeHeaders() throws(IOError) { try header.writeCopies(to: file) }
 
     /// The table in pieces of a megabyte; those without a block stay holes.
     private func writeTable(_ geometry: TableGeometry, at start: UInt64) throws(IOError) {
