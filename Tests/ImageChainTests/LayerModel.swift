@@ -26,9 +26,13 @@ final class RandomLayer: WritableDiskLayer {
     let state: Mutex<State>
     var sector: UInt64 { UInt64(geometry.logicalSectorByteCount) }
 
-    init(sectors count: Int, sectorByteCount: Int = 512, hasParent: Bool, using random: inout SplitMix) throws {
+    init(
+        sectors count: Int, sectorByteCount: Int = 512, blockByteCount: UInt64? = nil, hasParent: Bool,
+        using random: inout SplitMix
+    ) throws {
         geometry = DiskGeometry(
-            virtualByteCount: UInt64(count * sectorByteCount), logicalSectorByteCount: sectorByteCount)
+            virtualByteCount: UInt64(count * sectorByteCount), logicalSectorByteCount: sectorByteCount,
+            blockByteCount: blockByteCount)
         parentLink = hasParent ? ParentLink(identities: [], locators: []) : nil
         let memory = MemoryFile()
         file = memory
