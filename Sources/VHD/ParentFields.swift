@@ -50,21 +50,21 @@ struct ParentFields: Sendable, Equatable {
         uniqueID = reference.identity.id
         timestamp = DiskTimestamp(unixSeconds: reference.modified).rawValue
         unicodeName = name + [UInt8].zeros(Self.nameByteCount - name.count)
+        locators = Self.locators(reference)
+        if let longest = locators.map(\.bytes.count).max(), longest > ParentLocatorParser.longestByteCount {
+            throw refused(
+                "a path of \(longest) bytes is longer than the \(ParentLocatorParser.longestByteCount) that are read")
+        }
+    }
+
+    private static func locators(_ reference: ParentReference) -> [Locator] {
         let texts = [
             (PlatformCode.absoluteWindows, reference.absolutePath),
             (PlatformCode.relativeWindows, reference.windowsRelativePath),
         ]
-        var locators: [Locator] = []
-        for (slot, (code, text)) in texts.enumerated() {
-            guard let bytes = text.map({ utf16Bytes($0, .little) }) else { continue }
-            guard UInt64(bytes.count) <= ParentLocatorParser.longestByteCount else {
-                throw refused(
-                    "a path of \(bytes.count) bytes is longer than the \(ParentLocatorParser.longestByteCount) that are read"
-                )
-            }
-            locators.append(Locator(slot: slot, platformCode: code, bytes: bytes))
+        return texts.enumerated().compactMap { slot, text in
+            text.1.map { Locator(slot: slot, platformCode: text.0, bytes: utf16Bytes($0, .little)) }
         }
-        self.locators = locators
     }
 
     private static func problem(of text: String) -> String? {
