@@ -6,7 +6,7 @@ struct Pace: Sendable {
     private let bytesPerSecond: Double?
     private let started = Progress.seconds()
 
-    init(_ bytesPerSecond: UInt64?) { self.bytesPerSecond = bytesPerSecond.map(Double.init) }
+    init(_ bytesPerSecond: UInt64?) { self.bytesPerSecond = bytesPerSecond.map { Double($0) } }
 
     /// Sleeps until so many bytes may be done.
     func wait(for done: UInt64) {
