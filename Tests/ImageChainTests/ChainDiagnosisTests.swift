@@ -140,7 +140,7 @@ import VHDX
     }
 
     @Test func noHopeForTheParent() throws {
-        var bytes = try ChainImages.vhdChild(1, of: 9, [])
+        var bytes = ChainImages.vhdChild(1, of: 9, [])
         bytes.replaceSubrange(512..<1024, with: [UInt8](repeating: 0xff, count: 512))
         let base = try scratch.write("base.vhd", bytes)
         let leaf = try scratch.write("leaf.vhd", ChainImages.vhdChild(3, of: 1, [.relative("base.vhd")]))
