@@ -46,6 +46,8 @@ let tools: [Target] = [
     tool("vhdmap", base + ["ImageChain"]),
     tool("vhdresize", base + ["ImageChain"]),
     tool("vhdcompact", base + ["ImageChain"]),
+    tool("vhdsnap", base + ["ImageChain"]),
+    tool("vhdrebase", base + ["ImageChain"]),
     tool("vhdcreate", base + ["ImageChain"]),
     tool("vhdconvert", base + ["ImageChain"]),
     tool("vhdcompare", base + ["ImageChain"]),

@@ -63,6 +63,21 @@ public struct Fingerprint: Equatable {
         (a.byteCount, a.pages, a.parent) == (b.byteCount, b.pages, b.parent)
     }
 
+    /// The same of all but some ranges, which are whole pages.
+    public func leavingOut(_ ranges: [Range<UInt64>]) -> Self {
+        var result = self
+        for range in ranges {
+            result.pages = result.pages.filter { !range.contains($0.key) }
+            result.parent = result.parent.flatMap { run -> [Range<UInt64>] in
+                guard run.overlaps(range) else { return [run] }
+                let below = run.lowerBound..<max(run.lowerBound, range.lowerBound)
+                let above = min(run.upperBound, range.upperBound)..<run.upperBound
+                return [below, above].filter { !$0.isEmpty }
+            }
+        }
+        return result
+    }
+
     /// Whether everything past an offset is zero.
     public func isZero(from offset: UInt64) -> Bool { pages.keys.allSatisfy { $0 < offset } }
 }

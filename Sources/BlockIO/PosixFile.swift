@@ -49,7 +49,7 @@ public final class PosixFile: BlockFile {
     }
 
     private init(_ number: CInt, _ path: String, _ access: Access) throws(IOError) {
-        descriptor = Descriptor(number: number, isLocked: access != .read)
+        descriptor = Descriptor(number: number)
         self.path = path
         self.access = access
 
@@ -67,6 +67,15 @@ public final class PosixFile: BlockFile {
             guard result != -EAGAIN, result != -EACCES else { throw IOError("lock", path: path, .locked) }
             guard result == 0 else { throw IOError("lock", path: path, .errno(-result)) }
         }
+    }
+
+    /// Keeps writers away from a file open for reading, qemu among them, until this value goes. Several readers can do so
+    /// at once.
+    /// - Throws: `IOError`; `.locked` when a writer has the file.
+    public func keepWritersAway() throws(IOError) {
+        let result = vt_lock_shared(descriptor.number)
+        guard result != -EAGAIN else { throw IOError("lock", path: path, .locked) }
+        guard result == 0 else { throw IOError("lock", path: path, .errno(-result)) }
     }
 
     /// Gives a file without a name one that must be free.
@@ -215,9 +224,9 @@ public final class PosixFile: BlockFile {
 
 private struct Descriptor: ~Copyable {
     let number: CInt
-    let isLocked: Bool
     deinit {
-        if isLocked { _ = vt_unlock(number) }
+        // Harmless where nothing is locked.
+        _ = vt_unlock(number)
         close(number)
     }
 }

@@ -22,6 +22,18 @@ public struct EditNote: Sendable, Equatable {
         case children
         /// The disk gets smaller than its parent, and so cannot be made larger again.
         case largerParent = "larger_parent"
+        /// An image that has a child may not be written any more.
+        case parentFrozen = "parent_frozen"
+        /// The parent stands where readers do not look by themselves.
+        case parentPlace = "parent_place"
+        /// The parent's file was changed since the child noted its time.
+        case parentModified = "parent_modified"
+        /// The parent has another size than the child.
+        case parentSize = "parent_size"
+        /// Nothing shows that the parent holds what the child was made from.
+        case contentsUnproven = "contents_unproven"
+        /// What the child shows changes.
+        case contentsChange = "contents_change"
     }
     public var code: Code
     public var message: String

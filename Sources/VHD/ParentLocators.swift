@@ -136,10 +136,13 @@ struct ParentLocatorParser {
 
     /// No NUL and no control character: they hide what a person would see.
     private static func checkText(_ text: String, _ field: String, _ offset: UInt64) throws(FormatError) {
-        guard let bad = text.unicodeScalars.first(where: { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) }) else {
-            return
-        }
+        guard let bad = controlCharacter(in: text) else { return }
         throw error(offset, field, "holds the control character \(hex(bad.value))")
+    }
+
+    /// The first character that no path may hold, NUL among them.
+    static func controlCharacter(in text: String) -> Unicode.Scalar? {
+        text.unicodeScalars.first { $0.value < 0x20 || (0x7f...0x9f).contains($0.value) }
     }
 
     private static func letters(_ code: UInt32) -> String {

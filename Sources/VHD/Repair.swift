@@ -19,8 +19,10 @@ enum Repair {
     }
 
     /// Refuses what may not be changed, whatever the change.
+    /// - Parameter mended: rules whose breach the change puts right.
     static func refuseUnwritable(
-        _ file: any BlockFile, _ image: ImageParser, _ accepted: Set<FormatError.Code>
+        _ file: any BlockFile, _ image: ImageParser, _ accepted: Set<FormatError.Code>,
+        mending mended: Set<FormatError.Code> = []
     ) throws(DiskError) {
         func refused(_ text: String, _ hint: String? = nil) -> DiskError {
             DiskError(.refused, path: file.path, text, hint: hint)
@@ -30,7 +32,7 @@ enum Repair {
                 "a virtual machine was saved with this disk, and would find it changed",
                 "start the machine and shut it down, or discard its saved state")
         }
-        for finding in image.findings.all where finding.severity == .error {
+        for finding in image.findings.all where finding.severity == .error && !mended.contains(finding.detail.code) {
             if finding.detail.code == .vhdFootersDiffer, accepted.contains(.vhdFootersDiffer) { continue }
             let isLink = [.vhdParentIdentity, .vhdParentLocator].contains(finding.detail.code)
             throw DiskError(

@@ -2,10 +2,31 @@ import BlockIO
 import ByteCodec
 import DiskModel
 
-/// An image that is changed in place by resizing or compaction: what stands in its file, and the steps both have in
-/// common. At every moment at least one footer is valid, and what it says holds.
+/// An image that is changed in place, by resizing, compaction or another link: what stands in its file, and the steps
+/// that these have in common. At every moment at least one footer is valid, and what it says holds.
 struct ImageEdit {
-    enum Purpose: Sendable { case resizing, compaction }
+    enum Purpose: Sendable {
+        case resizing, compaction
+        /// Another parent: what is wrong with the old one's identity and places does not matter.
+        case linking
+        /// Another Unique ID.
+        case identifying
+
+        /// What an earlier edit of this kind left undone, which this one brings to its end.
+        fileprivate var completes: UnfinishedEdit? {
+            switch self {
+            case .resizing: .resize
+            case .compaction: nil
+            case .linking: .headerMove
+            case .identifying: .newIdentity
+            }
+        }
+
+        /// Rules whose breach the edit mends.
+        fileprivate var mends: Set<FormatError.Code> {
+            self == .linking ? [.vhdParentIdentity, .vhdParentLocator] : []
+        }
+    }
 
     let file: any BlockFile
     private(set) var image: ImageParser
@@ -20,21 +41,20 @@ struct ImageEdit {
 
     /// Reads an image and refuses one that may not be changed; changes nothing.
     ///
-    /// Footers that differ in nothing but what a resize changes are what a resize leaves that was cut off: for resizing
-    /// they are accepted, and the trailing one, which is written first and read by everybody, counts.
+    /// Footers that differ in nothing but what an edit changes are what one leaves that was cut off: for that edit they
+    /// are accepted, and the trailing one, which is written first and read by everybody, counts.
     init(inspecting file: any BlockFile, for purpose: Purpose) throws(DiskError) {
         self.file = file
-        image = try VHDLayer.parse(file, .init())
+        var options = VHDReadOptions()
+        options.accepted = purpose.mends
+        image = try VHDLayer.parse(file, options)
         footerOffset = image.footers.contentsEnd
-        let isHalfResized = image.footers.differOnlyInSize
-        if isHalfResized, purpose != .resizing, image.footers.copiesContradict {
-            let (size, old) = (image.footer.currentSize, image.footers.copy?.footer.currentSize ?? 0)
-            throw DiskError(
-                .refused, path: file.path,
-                "a resize was cut off: the footer says \(size) bytes, and its copy at 0 \(old)",
-                hint: "resize the image to \(size) bytes, which completes it, and try again")
+        let unfinished = UnfinishedEdit(image.footers)
+        if let unfinished, unfinished != purpose.completes, image.footers.copiesContradict {
+            throw unfinished.refusal(image.footers, path: file.path)
         }
-        try Repair.refuseUnwritable(file, image, isHalfResized ? [.vhdFootersDiffer] : [])
+        try Repair.refuseUnwritable(
+            file, image, unfinished == nil ? [] : [.vhdFootersDiffer], mending: purpose.mends)
         guard let layout = image.layout else { return }
         try checkStructures(layout)
         var (count, end, first) = (UInt64(0), UInt64(0), UInt64?.none)
@@ -171,19 +191,5 @@ struct ImageEdit {
         raw.store(geometry.heads, at: Footer.geometryOffset + 2, .big)
         raw.store(geometry.sectorsPerTrack, at: Footer.geometryOffset + 3, .big)
         return sealing(bytes, checksumAt: Footer.checksumOffset)
-    }
-}
-
-extension FooterCopies {
-    /// Whether both copies are valid and differ in size, geometry and checksum alone.
-    var differOnlyInSize: Bool {
-        guard let copy, copy.isValid, trailing.isValid, copy.bytes != trailing.bytes else { return false }
-        let changed = [
-            Footer.currentSizeOffset..<Footer.currentSizeOffset + 8, Footer.geometryOffset..<Footer.geometryOffset + 4,
-            Footer.checksumOffset..<Footer.checksumOffset + 4,
-        ]
-        return copy.bytes.indices.allSatisfy { index in
-            copy.bytes[index] == trailing.bytes[index] || changed.contains { $0.contains(index) }
-        }
     }
 }

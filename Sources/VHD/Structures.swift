@@ -22,9 +22,11 @@ public struct Footer: DiskStruct, Equatable {
     public static let byteCount = 512
     public static let byteOrder = ByteOrder.big
     public static let cookie = Array("conectix".utf8)
+    static let dataOffsetOffset = 16
     static let currentSizeOffset = 48
     static let geometryOffset = 56
     static let checksumOffset = 64
+    static let uniqueIDOffset = 68
     static let hiddenOffset = 85
 
     public var cookie = Footer.cookie
@@ -90,6 +92,11 @@ public struct DynamicHeader: DiskStruct, Equatable {
     static let tableOffsetOffset = 16
     static let maxTableEntriesOffset = 28
     static let checksumOffset = 36
+    static let parentUniqueIDOffset = 40
+    /// Parent Unique ID and Parent Time Stamp.
+    static let parentIdentityRange = 40..<60
+    /// Parent Unicode Name and the parent locators.
+    static let parentPlacesRange = 64..<768
     static let nameOffset: UInt64 = 64
     static let locatorsOffset: UInt64 = 576
 

@@ -10,6 +10,8 @@ public import DiskModel
 public final class VHDBuilder: ImageBuilder {
     public let file: any BlockFile
     private let type: VHDCreator.NewType
+    /// Of a differencing image; its paths stand behind the table.
+    private let parent: ParentFields?
     private let blockByteCount: UInt64
     private let bitmap: [UInt8]
     private var footer: Footer
@@ -20,10 +22,21 @@ public final class VHDBuilder: ImageBuilder {
     private var present = BlockSet()
 
     /// - Parameters: as those of `VHDCreator.create`; a size of nil: `setVirtualByteCount` follows before `finish`.
-    public init(
+    public convenience init(
         on file: any BlockFile, type: VHDCreator.NewType, virtualByteCount: UInt64?,
         blockByteCount: UInt64 = VHDCreator.defaultBlockByteCount, uniqueID: GUID, created: DiskTimestamp,
         creator: VHDCreator.Creator = .vhdtools
+    ) throws(DiskError) {
+        try self.init(
+            on: file, type: type, virtualByteCount: virtualByteCount, blockByteCount: blockByteCount,
+            uniqueID: uniqueID, created: created, creator: creator, parent: nil)
+    }
+
+    /// - Parameter parent: makes a dynamic image a differencing one, whose size is known. It has no blocks: their
+    ///   bitmaps here are those of blocks that hide the parent whole.
+    init(
+        on file: any BlockFile, type: VHDCreator.NewType, virtualByteCount: UInt64?, blockByteCount: UInt64,
+        uniqueID: GUID, created: DiskTimestamp, creator: VHDCreator.Creator, parent: ParentFields?
     ) throws(DiskError) {
         func refused(_ text: String) -> DiskError { DiskError(.refused, path: file.path, text) }
         guard blockByteCount.isPowerOfTwo, blockByteCount >= sectorByteCount, blockByteCount <= largestBlockByteCount
@@ -39,11 +52,13 @@ public final class VHDBuilder: ImageBuilder {
         }
         self.file = file
         self.type = type
+        self.parent = parent
         self.blockByteCount = blockByteCount
         bitmap = SectorBitmap.full(blockByteCount: blockByteCount)
         isSizeKnown = false
         footer = Footer()
-        footer.diskType = type == .fixed ? DiskTypeCode.fixed : DiskTypeCode.dynamic
+        let sparseType = parent == nil ? DiskTypeCode.dynamic : DiskTypeCode.differencing
+        footer.diskType = type == .fixed ? DiskTypeCode.fixed : sparseType
         footer.dataOffset = type == .fixed ? noOffset : Self.headerOffset
         footer.timestamp = created.rawValue
         footer.creatorApplication = creator.application
@@ -53,7 +68,8 @@ public final class VHDBuilder: ImageBuilder {
         let entries = (virtualByteCount ?? 0).dividedRoundingUp(by: blockByteCount)
         let unit = min(BlockPlace.alignment, blockByteCount)
         firstBlockOffset = BlockPlace.next(
-            after: Self.tableEnd(Self.tableOffset, entryCount: min(entries, UInt64(UInt32.max))),
+            after: Self.tableEnd(Self.tableOffset, entryCount: min(entries, UInt64(UInt32.max)))
+                + (parent?.dataByteCount ?? 0),
             blockByteCount: blockByteCount, bitmapByteCount: UInt64(bitmap.count))
         strideByteCount = (UInt64(bitmap.count) + blockByteCount).roundedUp(to: unit)
         if let virtualByteCount { try setVirtualByteCount(virtualByteCount) }
@@ -77,6 +93,9 @@ public final class VHDBuilder: ImageBuilder {
         footer.geometry = writtenGeometry(virtualByteCount: byteCount)
         isSizeKnown = true
     }
+
+    /// Takes another geometry than the size gives.
+    func setGeometry(_ geometry: CHSGeometry) { footer.geometry = geometry }
 
     public func place(_ range: Range<UInt64>) throws(DiskError) -> UInt64 {
         guard type == .dynamic else { return range.lowerBound }
@@ -126,8 +145,13 @@ public final class VHDBuilder: ImageBuilder {
         let fitsBefore = Self.tableEnd(Self.tableOffset, entryCount: entryCount) <= firstBlockOffset
         header.tableOffset = fitsBefore ? Self.tableOffset : blocksEnd
         try writeTable(at: header.tableOffset, entryCount: entryCount)
-        let tableEnd = Self.tableEnd(header.tableOffset, entryCount: entryCount)
-        footerOffset = (present.count == 0 && fitsBefore ? tableEnd : max(blocksEnd, tableEnd))
+        var structuresEnd = Self.tableEnd(header.tableOffset, entryCount: entryCount)
+        if let parent {
+            header.setParent(parent, parent.entries(at: structuresEnd))
+            try file.write(parent.data, at: structuresEnd)
+            structuresEnd += parent.dataByteCount
+        }
+        footerOffset = (present.count == 0 && fitsBefore ? structuresEnd : max(blocksEnd, structuresEnd))
             .roundedUp(to: sectorByteCount)
         try file.resize(to: footerOffset)
         try file.write(header.sealed(), at: Self.headerOffset)

@@ -2,7 +2,7 @@ public import BlockIO
 public import ByteCodec
 public import DiskModel
 
-/// Makes new images, fixed or dynamic, on an empty file.
+/// Makes new images on an empty file: fixed and dynamic ones here, differencing ones in ChildCreator.swift.
 public enum VHDCreator {
     public enum NewType: Sendable { case fixed, dynamic }
 
@@ -42,11 +42,16 @@ public enum VHDCreator {
         let builder = try VHDBuilder(
             on: file, type: type, virtualByteCount: virtualByteCount, blockByteCount: blockByteCount,
             uniqueID: uniqueID, created: created, creator: creator)
-        try diskErrors(file.path, "creating the image") {
+        try write(builder, "creating the image")
+    }
+
+    /// Body, flush, footers, flush; of a fixed image the body is its length, which needs no flush of its own.
+    static func write(_ builder: VHDBuilder, _ doing: String) throws(DiskError) {
+        try diskErrors(builder.file.path, doing) {
             try builder.writeBody()
-            if type == .dynamic { try file.sync() }
+            if builder.geometry.blockByteCount != nil { try builder.file.sync() }
             try builder.writeFooters()
-            try file.sync()
+            try builder.file.sync()
         }
     }
 

@@ -14,16 +14,22 @@ extension BlockMap {
     }
 
     /// Counts blocks by state, checks every entry, and that no two blocks share space. In bounded memory.
-    mutating func walk(file: any BlockFile, reportsAnchors: Bool) throws -> Walk {
+    /// - Parameter checksBitmaps: whether a block in state 7 without a sector bitmap block ends the walk.
+    mutating func walk(file: any BlockFile, reportsAnchors: Bool, checksBitmaps: Bool = false) throws -> Walk {
         var walk = Walk(used: UsedSpace(fileByteCount: fileByteCount))
         _ = walk.used.claim(0..<Layout.headerSectionByteCount)
         for range in reserved { _ = walk.used.claim(range) }
         var hasAnchors = false
+        var checkedChunk: UInt64?
         try forEachEntry(file) { map, use, entry in
             switch use {
             case .payload(let block):
                 let checked = try map.check(entry, ofBlock: block)
                 walk.counts[Int(checked.state.rawValue)] += 1
+                if checksBitmaps, checked.state == .partiallyPresent, checkedChunk != map.geometry.chunk(ofBlock: block) {
+                    _ = try map.bits(ofBlock: block, in: file)
+                    checkedChunk = map.geometry.chunk(ofBlock: block)
+                }
                 if checked.state.isPresent {
                     let count = min(map.geometry.blockByteCount, map.fileByteCount - checked.fileOffset)
                     walk.allocatedByteCount += count

@@ -11,12 +11,15 @@ struct BlockMap: Sendable {
     var fileByteCount: UInt64
     /// Log and regions, sorted; no block may touch them.
     let reserved: [Range<UInt64>]
-    private var bitmaps = PageCache(capacity: 256)
+    var bitmaps = SectorBitmaps()
     private var noted: Set<FormatError.Code> = []
     /// Whether every entry that breaks a rule is noted, for a checker that takes the findings as they come.
     var notesEach = false
 
     var geometry: TableGeometry { table.geometry }
+
+    /// Pages of the table and of sector bitmaps that are changed in memory only.
+    var changedPageCount: Int { table.pages.changed.count + bitmaps.pages.changed.count }
 
     init(table: BlockTable, reserved: [Range<UInt64>], fileByteCount: UInt64, findings: Findings) {
         self.table = table
@@ -54,7 +57,7 @@ struct BlockMap: Sendable {
     /// Bounds what is kept of the table and of sector bitmaps; three quarters are the table's.
     mutating func limitCache(to byteCount: Int) {
         table.limitCache(to: byteCount / 4 * 3)
-        bitmaps.limit(to: byteCount / 4 / PageCache.pageByteCount)
+        bitmaps.limitCache(to: byteCount / 4)
     }
 
     /// A payload block's entry after all checks.
@@ -170,6 +173,21 @@ struct BlockMap: Sendable {
         }
     }
 
+    /// Where the bits of a block of a differencing image would stand; nil when its chunk has no sector bitmap block.
+    mutating func bitsIfAny(ofBlock block: UInt64, in file: any BlockFile) throws -> SectorBitmaps.Place? {
+        let chunk = geometry.chunk(ofBlock: block)
+        let entry = try table.entry(geometry.index(ofBitmapBlock: chunk), in: file)
+        return try bitmapOffset(entry, ofChunk: chunk).map { geometry.bits(ofBlock: block, bitmap: $0) }
+    }
+
+    /// Where the bits of a block in state 7 stand.
+    mutating func bits(ofBlock block: UInt64, in file: any BlockFile) throws -> SectorBitmaps.Place {
+        guard let place = try bitsIfAny(ofBlock: block, in: file) else {
+            throw noBitmap(of: block, geometry.chunk(ofBlock: block))
+        }
+        return place
+    }
+
     func noBitmap(of block: UInt64, _ chunk: UInt64) -> FormatError {
         error(
             .vhdxNoSectorBitmap, "State", geometry.index(ofPayloadBlock: block),
@@ -230,18 +248,13 @@ struct BlockMap: Sendable {
         of block: UInt64, _ blockOffset: UInt64, _ range: Range<UInt64>, _ result: inout [Extent], limit: Int,
         file: any BlockFile
     ) throws {
-        let chunk = geometry.chunk(ofBlock: block)
-        let entry = try table.entry(geometry.index(ofBitmapBlock: chunk), in: file)
-        guard let bitmap = try bitmapOffset(entry, ofChunk: chunk) else {
-            throw noBitmap(of: block, chunk)
-        }
-        let bits = bitmap + geometry.bitmapOffset(ofBlock: block)
+        let bits = try self.bits(ofBlock: block, in: file)
         let sectorSize = geometry.logicalSectorByteCount
         let blockStart = geometry.start(ofBlock: block)
         var position = range.lowerBound
         while position < range.upperBound, result.count <= limit {
             let sector = (position - blockStart) / sectorSize
-            let (isInFile, count) = try bitRun(from: sector, at: bits, file: file)
+            let (isInFile, count) = try bitmaps.run(from: sector, of: bits, in: file)
             let end = min(range.upperBound, blockStart + (sector + count) * sectorSize)
             result.appendRun(
                 Extent(
@@ -249,29 +262,5 @@ struct BlockMap: Sendable {
                     source: isInFile ? .file(offset: blockOffset + (position - blockStart)) : .parent))
             position = end
         }
-    }
-
-    /// The value of a bit, and how many bits from it on have that value up to the end of its page or block.
-    private mutating func bitRun(
-        from bit: UInt64, at bits: UInt64, file: any BlockFile
-    ) throws(IOError) -> (isSet: Bool, count: UInt64) {
-        let byte = bits + bit / 8
-        let pageStart = byte.roundedDown(to: Layout.pageByteCount)
-        let page = try bitmaps.page(at: pageStart, in: file)
-        let endByte = min(pageStart + Layout.pageByteCount, bits + geometry.bitmapByteCountPerBlock)
-        // Bits are counted from the start of the page.
-        var place = (byte - pageStart) * 8 + bit % 8
-        let first = place
-        let end = (endByte - pageStart) * 8
-        let isSet = page[Int(place / 8)] >> (place % 8) & 1 == 1
-        while place < end {
-            // Blocks have at least 32 bytes of bits, so words never cross the end of a block's bits.
-            let word = page.rawBytes.integer(at: Int(place / 64 * 8), as: UInt64.self, .little) >> (place % 64)
-            let same = UInt64((isSet ? ~word : word).trailingZeroBitCount)
-            let left = 64 - place % 64
-            place += min(same, left)
-            if same < left { break }
-        }
-        return (isSet, place - first)
     }
 }

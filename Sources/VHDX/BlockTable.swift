@@ -5,9 +5,7 @@ import ByteCodec
 struct BlockTable: Sendable {
     let geometry: TableGeometry
     let region: Range<UInt64>
-    private var clean: PageCache
-    /// Changed pages by their offset in the file.
-    private(set) var dirty: [UInt64: [UInt8]] = [:]
+    private(set) var pages = LoggedPages(capacity: Self.cachedPageCount)
     /// A range of the file known to hold data; asking again for each page would double the system calls.
     private var knownData: Range<UInt64> = 0..<0
 
@@ -17,11 +15,13 @@ struct BlockTable: Sendable {
 
     init(_ geometry: TableGeometry, region: Range<UInt64>) {
         (self.geometry, self.region) = (geometry, region)
-        clean = PageCache(capacity: Self.cachedPageCount)
     }
 
+    /// Changed pages by their offset in the file.
+    var dirty: [UInt64: [UInt8]] { pages.changed }
+
     /// Bounds the pages kept that are not changed.
-    mutating func limitCache(to byteCount: Int) { clean.limit(to: byteCount / PageCache.pageByteCount) }
+    mutating func limitCache(to byteCount: Int) { pages.limit(to: byteCount / PageCache.pageByteCount) }
 
     /// Where an entry stands in the file.
     func fileOffset(ofIndex index: UInt64) -> UInt64 { region.lowerBound + index * TableEntry.byteCount }
@@ -48,14 +48,14 @@ struct BlockTable: Sendable {
         let offset = fileOffset(ofIndex: firstIndex)
         let endIndex = firstIndex + Self.entriesPerPage
         if let page = dirty[offset] { return Run(page: page, firstIndex: firstIndex, endIndex: endIndex) }
-        if !clean.holds(offset), !knownData.contains(offset) {
+        if !pages.holds(offset), !knownData.contains(offset) {
             let data = try file.data(from: offset)
             let dataStart = min(data?.lowerBound ?? region.upperBound, region.upperBound)
             let end = dataStart.roundedDown(to: Layout.pageByteCount)
             if end > offset { return hole(firstIndex: firstIndex, from: offset, to: end) }
             knownData = data ?? 0..<0
         }
-        let page = try clean.page(at: offset, in: file)
+        let page = try pages.page(at: offset, in: file)
         return Run(page: isZero(page.rawBytes) ? nil : page, firstIndex: firstIndex, endIndex: endIndex)
     }
 
@@ -71,24 +71,21 @@ struct BlockTable: Sendable {
 
     /// Changes an entry in memory.
     mutating func set(_ entry: TableEntry, at index: UInt64, in file: any BlockFile) throws(IOError) {
-        let firstIndex = index.roundedDown(to: Self.entriesPerPage)
-        let offset = fileOffset(ofIndex: firstIndex)
-        var page: [UInt8]
-        if let changed = dirty.removeValue(forKey: offset) {
-            page = changed
-        } else {
-            page = try clean.page(at: offset, in: file)
-        }
-        var raw = page.mutableRawBytes
-        raw.store(entry.rawValue, at: Int((index - firstIndex) * TableEntry.byteCount), .little)
-        dirty[offset] = page
+        try set(entry, at: CollectionOfOne(index), onPageOf: index, in: file)
     }
 
-    /// The pages have reached their place in the file.
-    mutating func pagesWritten(_ offsets: [UInt64]) {
-        for offset in offsets {
-            guard let page = dirty.removeValue(forKey: offset) else { continue }
-            clean.keep(page, at: offset)
+    /// Changes entries of one page in memory, all of them to the same.
+    mutating func set(
+        _ entry: TableEntry, at indexes: some Sequence<UInt64>, onPageOf first: UInt64, in file: any BlockFile
+    ) throws(IOError) {
+        let firstIndex = first.roundedDown(to: Self.entriesPerPage)
+        try pages.change(at: fileOffset(ofIndex: firstIndex), in: file) { page in
+            for index in indexes {
+                page.store(entry.rawValue, at: Int((index - firstIndex) * TableEntry.byteCount), .little)
+            }
         }
     }
+
+    /// The changed pages have reached their places in the file.
+    mutating func allWritten() { pages.allWritten() }
 }

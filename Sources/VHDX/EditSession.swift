@@ -31,7 +31,7 @@ struct EditSession {
     init(_ original: any BlockFile, plansOnly: Bool) throws {
         oldFileByteCount = try original.byteCount()
         let opened = try OpenedImage(original, VHDXReadOptions(), replaysIntoFile: !plansOnly)
-        writer = try Writer(opened, path: original.path, acceptsParent: true)
+        writer = try Writer(opened, path: original.path, writesPayload: false)
         let parameters = opened.metadata.fileParameters
         isFixed = parameters.leavesBlocksAllocated && !parameters.hasParent
         (file, headers, regions, metadata) = (opened.file, opened.headers, opened.regions, opened.metadata)
@@ -69,7 +69,9 @@ struct EditSession {
     // MARK: Changing
 
     /// Steps 1 to 4, once.
-    mutating func begin(changesData: Bool) throws {
+    /// - Parameter dataWriteGUID: the new DataWriteGuid, if data changes; nil for a random one.
+    mutating func begin(changesData: Bool, dataWriteGUID: GUID? = nil) throws {
+        writer.dataWriteGUID = dataWriteGUID
         try writer.begin(&headers, &map, file, changesData: changesData)
     }
 

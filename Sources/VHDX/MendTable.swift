@@ -118,7 +118,7 @@ extension Mender {
             let index = map.geometry.index(ofPayloadBlock: block)
             let entry = try map.table.entry(index, in: file)
             guard entry.isPlainlyAbsent else { continue }
-            try writer.write(0, block: block, offsetInBlock: 0, &map, file) { _ in }
+            try writer.write(BlockPart(block: block, offset: 0, byteCount: 0), &map, file) { _ in }
             note(
                 .allocate, .vhdxFixedNotAllocated, at: map.table.fileOffset(ofIndex: index),
                 "block \(block) allocated at \(map.fileByteCount - map.geometry.blockByteCount)")

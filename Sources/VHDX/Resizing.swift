@@ -1,5 +1,5 @@
 public import BlockIO
-import ByteCodec
+public import ByteCodec
 public import DiskModel
 
 /// Changes the size of a disk in place.
@@ -39,14 +39,17 @@ public enum VHDXResizer {
 
     /// Resizes. The file is the caller's alone, open for writing; a pending log is replayed into it first. Whether
     /// data may be given up is for the caller to decide: nothing is asked here.
-    /// - Parameter progress: told bytes of the table gone through; an error thrown there ends the session cleanly.
+    /// - Parameters:
+    ///   - dataWriteGUID: what the DataWriteGuid becomes, if the size changes; nil for a random one.
+    ///   - progress: told bytes of the table gone through; an error thrown there ends the session cleanly.
     /// - Returns: what was done; where the old and new sizes are equal, there was nothing to do.
     /// - Throws: as `plan`. After an error the image is whole, with the old or the new size.
     public static func resize(
-        _ file: any BlockFile, to virtualByteCount: UInt64, progress: EditProgress
+        _ file: any BlockFile, to virtualByteCount: UInt64, dataWriteGUID: GUID? = nil, progress: EditProgress
     ) throws(DiskError) -> ResizePlan {
         try diskErrors(file.path, "resizing the disk") {
             var resizing = try Resizing(EditSession(file, plansOnly: false), to: virtualByteCount)
+            resizing.dataWriteGUID = dataWriteGUID
             do {
                 try resizing.run(progress)
             } catch {
@@ -72,6 +75,8 @@ struct Resizing {
     private(set) var newTable: Range<UInt64>?
     /// Where the first new block of a fixed image goes.
     private(set) var newBlocks: Range<UInt64>?
+    /// Nil for a random one.
+    fileprivate var dataWriteGUID: GUID?
 
     init(_ opened: EditSession, to virtualByteCount: UInt64) throws {
         session = opened
@@ -130,7 +135,7 @@ struct Resizing {
         guard old != new || hasLeftovers || plan.newFileByteCount < session.oldFileByteCount else { return }
         let total = session.regions.blockAllocationTable.length
         try progress(0, UInt64(total))
-        try session.begin(changesData: old != new)
+        try session.begin(changesData: old != new, dataWriteGUID: dataWriteGUID)
         if new.virtualByteCount > old.virtualByteCount {
             try grow(progress)
         } else {

@@ -69,4 +69,11 @@ struct TableGeometry: Sendable, Equatable {
     var bitmapByteCountPerBlock: UInt64 { blockByteCount / (8 * logicalSectorByteCount) }
     /// Where a block's bits start in its chunk's bitmap block.
     func bitmapOffset(ofBlock block: UInt64) -> UInt64 { (block & (chunkRatio - 1)) * bitmapByteCountPerBlock }
+
+    /// Where a block's bits stand when its chunk's bitmap block is at this offset of the file.
+    func bits(ofBlock block: UInt64, bitmap: UInt64) -> SectorBitmaps.Place {
+        SectorBitmaps.Place(
+            fileOffset: bitmap + bitmapOffset(ofBlock: block), byteCount: bitmapByteCountPerBlock,
+            sectorCount: usedByteCount(ofBlock: block) / logicalSectorByteCount)
+    }
 }

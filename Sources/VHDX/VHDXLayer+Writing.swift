@@ -31,20 +31,23 @@ extension VHDXLayer {
                 let block = state.map.geometry.block(at: position)
                 let blockStart = state.map.geometry.start(ofBlock: block)
                 let end = min(range.upperBound, blockStart + state.map.geometry.blockByteCount)
-                try writer.write(
-                    end - position, block: block, offsetInBlock: position - blockStart, &state.map, file
-                ) { fileOffset in try move(position..<end, fileOffset) }
+                let part = BlockPart(block: block, offset: position - blockStart, byteCount: end - position)
+                try writer.write(part, &state.map, file) { fileOffset in try move(position..<end, fileOffset) }
                 position = end
             }
         }
     }
 
-    /// Makes whole logical sectors read as zeros. Blocks without space in the file already do, and stay as they are;
-    /// the space of others is given back to the host where it can be, and stays theirs.
+    /// Makes whole logical sectors read as zeros. Blocks that do so without space in the file stay as they are; the space
+    /// of others is given back to the host where it can be, and stays theirs. Over a parent, a block that is covered
+    /// whole takes no space; one that is covered in part does.
     public func writeZeroes(_ range: Range<UInt64>) throws(DiskError) {
         try checkSectors(range)
         try change("writing zeros") { state, writer in
             try writer.checkUsable()
+            if state.map.geometry.isDifferencing {
+                return try writer.zeroOverParent(range, &state.headers, &state.map, file)
+            }
             var position = range.lowerBound
             while position < range.upperBound {
                 let extents = try state.map.extents(in: position..<range.upperBound, limit: 256, file: file)
@@ -57,6 +60,13 @@ extension VHDXLayer {
                 }
             }
         }
+    }
+
+    /// Does what the first change would do before it, and nothing else: when it returns, the headers have their new
+    /// FileWriteGuid and DataWriteGuid, durable. After a first change it does nothing.
+    /// - Throws: `.io`; `.refused` for an image open for reading, and after a failed flush.
+    public func beginSession() throws(DiskError) {
+        try change("starting to write") { state, writer in try writer.begin(&state.headers, &state.map, file) }
     }
 
     /// Returns when everything written before is durable: one flush of the file, and one more where blocks were

@@ -67,11 +67,16 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
 
     /// Opens for writing, the file being the caller's alone. A pending log is replayed into the file first; nothing
     /// else is written before the first change.
-    /// - Throws: as for reading; `.refused` for differencing images and for images that only open with accepted
-    ///   errors.
-    public convenience init(writing file: any BlockFile, options: VHDXReadOptions = .init()) throws(DiskError) {
+    /// - Parameter dataWriteGUID: the DataWriteGuid that the first change puts into the headers, for a caller who has
+    ///   promised it to a child; nil for a random one.
+    /// - Throws: as for reading; `.refused` for images that only open with accepted errors; `.format` also for a
+    ///   partially present block without sector bitmap.
+    public convenience init(
+        writing file: any BlockFile, options: VHDXReadOptions = .init(), dataWriteGUID: GUID? = nil
+    ) throws(DiskError) {
         let opened = try Self.opened(file, options, replaysIntoFile: true)
-        let writer = try Writer(opened, path: file.path)
+        var writer = try Writer(opened, path: file.path)
+        writer.dataWriteGUID = dataWriteGUID
         self.init(opened, writer: writer)
     }
 

@@ -13,12 +13,21 @@ import DiskModel
 ///  4. A region table copy that is bad or differs is rewritten as in 8 to 10. *Cut: the good copy is there.*
 ///
 /// Writing and flushing:
-///  5. Bytes for a block that is present go to its place. *Cut: old or new bytes, sector by sector.*
+///  5. Bytes for sectors that the file has, those of blocks in state 6 and those whose bit is set in state 7, go to
+///     their place. *Cut: old or new bytes, sector by sector.* Bytes for the other sectors of a block in state 7 go to
+///     their place, too, and their bits are set in memory; where no bit is left clear, all are cleared, and the block's
+///     entry becomes 6. *Cut: the bits are clear, and the parent's bytes show as before.*
 ///  6. Bytes for another block go to new space at the end of the file, which reads as zeros; the table entry changes
-///     in memory. *Cut: nothing points there. The next session appends behind it, so leftovers are never shown.*
-///  7. On `flush`, or when many table pages have changed, the file is flushed. *Cut: as 6; bytes of 5 are durable.*
-///  8. A log entry with the changed table pages is written, and flushed. *Cut: the entry is whole, and replay puts
-///     the pages in place, or it is not, and the entry before counts, whose pages step 7 made durable.*
+///     in memory. Part of a block that shows its parent becomes 7: its bits, which may be left from former times, are
+///     cleared in memory, and those of the part set. A chunk without sector bitmap gets one: 1 MiB of zeros in front of
+///     the block, whose entry changes in memory. *Cut: nothing points there. The next session appends behind it, so
+///     leftovers are never shown.* A whole block of zeros over the parent only becomes state 2. *Cut: as before.*
+///  7. On `flush`, or when no more pages would fit into one entry of the log, the file is flushed. *Cut: as 6; bytes of
+///     sectors that the file had are durable.*
+///  8. A log entry with all changed pages, of sector bitmaps and of the table, is written, and flushed. *Cut: the entry
+///     is whole, and replay puts the pages in place, or it is not, and the entry before counts, whose pages step 7 made
+///     durable.* So an entry in state 7 never counts without its bits or without its sector bitmap's entry, and bits
+///     are never cleared without the 6 that replaces them.
 ///  9. The pages are written to their places. *Cut: replay of the entry of 8 writes them again.*
 /// 10. They become durable with the next step 7 or 11.
 ///
@@ -32,7 +41,9 @@ struct Writer: Sendable {
     private(set) var log: LogWriter?
     private var hasFailed = false
     private var isClosed = false
-    private let path: String
+    /// What the session's DataWriteGuid is to be; nil for a random one.
+    var dataWriteGUID: GUID?
+    let path: String
     /// Nil for repairs, which say for themselves what they change.
     private let regions: RegionTable?
     /// Where the last block ends, which may be behind the end of a file that some writers cut off there.
@@ -42,19 +53,17 @@ struct Writer: Sendable {
     /// file's length alone, since zeros behind a block that was cut off would pass for its bytes.
     init(mending path: String) { (self.path, regions, blockEnd) = (path, nil, 0) }
 
-    /// - Parameter acceptsParent: whether the image may be a differencing one, for those who only move blocks.
-    init(_ opened: OpenedImage, path: String, acceptsParent: Bool = false) throws(DiskError) {
+    /// - Parameter writesPayload: whether bytes of the disk will be written, for which every sector bitmap that is needed
+    ///   has to be there; not so for edits of structures and for moving blocks.
+    init(_ opened: OpenedImage, path: String, writesPayload: Bool = true) throws(DiskError) {
         blockEnd = try diskErrors(path) {
             try Self.checkWritable(opened.headers, opened.map.findings, path: path)
-            guard acceptsParent || !opened.metadata.fileParameters.hasParent else {
-                throw DiskError(.refused, path: path, "writing into differencing VHDX images is not supported yet")
-            }
             guard opened.headers.current.logLength > 0 else {
                 throw DiskError(.refused, path: path, "the image has no log, which writing needs")
             }
             // Blocks that share space would be changed together.
             var map = opened.map
-            return try map.walk(file: opened.file, reportsAnchors: false).blockEnd
+            return try map.walk(file: opened.file, reportsAnchors: false, checksBitmaps: writesPayload).blockEnd
         }
         self.path = path
         regions = opened.regions
@@ -114,7 +123,7 @@ struct Writer: Sendable {
                 $0.logGUID = guid
                 $0.logVersion = 0
                 $0.fileWriteGUID = .random()
-                if changesData { $0.dataWriteGUID = .random() }
+                if changesData { $0.dataWriteGUID = writer.dataWriteGUID ?? .random() }
             }
             writer.log = log
             try writer.repairRegionTable(map.fileByteCount, file)
@@ -161,35 +170,12 @@ struct Writer: Sendable {
         try decisive { _ in try file.sync() }
     }
 
-    // MARK: Blocks
+    // MARK: Flushing
 
-    /// Step 5 or 6 for bytes inside one block, which `move` puts at the offset in the file that it is given.
-    mutating func write(
-        _ byteCount: UInt64, block: UInt64, offsetInBlock: UInt64, _ map: inout BlockMap, _ file: any BlockFile,
-        _ move: (UInt64) throws -> Void
-    ) throws {
-        let place = try map.block(block, in: file)
-        if place.state == .fullyPresent {
-            return try move(place.fileOffset + offsetInBlock)
-        }
-        let before = map.fileByteCount
-        let start = before.roundedUp(to: Layout.mebibyte)
-        let end = start + map.geometry.blockByteCount
-        guard end <= Layout.maximumFileByteCount else {
-            throw DiskError(.refused, path: path, "the file would grow above 192 TiB")
-        }
-        try file.resize(to: end)
-        map.fileByteCount = end
-        do {
-            try move(start + offsetInBlock)
-        } catch {
-            // A full disk: nothing points at the new space, which is given back if that works.
-            if (try? file.resize(to: before)) != nil { map.fileByteCount = before }
-            throw error
-        }
-        let entry = TableEntry(.fullyPresent, fileOffset: start)
-        try map.table.set(entry, at: map.geometry.index(ofPayloadBlock: block), in: file)
-        if map.table.dirty.count >= LogWriter.pagesPerEntry { try flush(&map, file) }
+    /// Flushes where so many more changed pages would not fit into one entry of the log, which makes them take effect
+    /// together or not at all.
+    mutating func makeRoom(forPages count: Int, _ map: inout BlockMap, _ file: any BlockFile) throws {
+        if map.changedPageCount + count > LogWriter.pagesPerEntry { try flush(&map, file) }
     }
 
     /// Steps 7 to 9.
@@ -198,13 +184,11 @@ struct Writer: Sendable {
         guard log != nil else { return }
         try decisive { writer in
             try file.sync()
-            while !map.table.dirty.isEmpty {
-                let offsets = map.table.dirty.keys.sorted().prefix(LogWriter.pagesPerEntry)
-                let pages = offsets.map { (offset: $0, bytes: map.table.dirty[$0] ?? []) }
-                try writer.commit(pages, map.fileByteCount, file)
-                map.table.pagesWritten(Array(offsets))
-                if !map.table.dirty.isEmpty { try file.sync() }
-            }
+            let pages = map.bitmaps.pages.waiting + map.table.pages.waiting
+            guard !pages.isEmpty else { return }
+            try writer.commit(pages, map.fileByteCount, file)
+            map.bitmaps.allWritten()
+            map.table.allWritten()
         }
     }
 

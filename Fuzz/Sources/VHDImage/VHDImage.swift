@@ -4,8 +4,8 @@ import DiskModel
 import FuzzSupport
 import VHD
 
-// A VHD from its structures: opening works or throws, what opens can be walked, and what can be written keeps what was
-// written.
+// A VHD from its structures: opening works or throws, what opens can be walked, and what can be written, children too, keeps
+// what was written and everything else.
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
@@ -16,25 +16,7 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         _ = try? layer.report()
         _ = try? layer.census()
     }
-    write(contents)
+    tryWriting(
+        contents, open: { try VHDLayer(reading: $0) }, openForWriting: { try VHDLayer(writing: $0) })
     return 0
-}
-
-private func write(_ contents: MemoryFile.Contents) {
-    let file = MemoryFile(contents)
-    guard let layer = try? VHDLayer(writing: file) else { return }
-    let last = layer.geometry.virtualByteCount - 512
-    // Big blocks would make each run slow, and teach nothing new.
-    guard layer.geometry.blockByteCount ?? 512 <= 2 << 20 else { return }
-    let bytes = [UInt8](repeating: 0xa7, count: 512)
-    do {
-        try layer.write(bytes.rawBytes, at: last)
-        try layer.flush()
-        try layer.close()
-    } catch { return }
-    do {
-        let reader = try VHDLayer(reading: MemoryFile(file.contents))
-        let found = try sector(reader, at: last)
-        precondition(found == bytes, "what was written and closed does not read back")
-    } catch { preconditionFailure("what was written and closed does not open: \(error)") }
 }

@@ -52,7 +52,12 @@ int64_t vt_seek_hole(int file, uint64_t offset);
 /// holds one, or -errno.
 int vt_lock_exclusive(int file);
 
-/// Gives that lock back. Closing the descriptor is not enough where another thread is starting a program: until the new
+/// Keeps writers away from a file that is open for reading, in a way that several readers can at once: `vt_lock_exclusive`
+/// fails meanwhile, and qemu opens the file for reading only. 0, or -EAGAIN when a writer has the file, be it one of ours
+/// or qemu, or -errno.
+int vt_lock_shared(int file);
+
+/// Gives these locks back. Closing the descriptor is not enough where another thread is starting a program: until the new
 /// process has replaced itself, it holds a copy of the descriptor, and the lock with it. 0 or -errno.
 int vt_unlock(int file);
 
