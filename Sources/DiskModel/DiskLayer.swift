@@ -21,6 +21,10 @@ public protocol DiskLayer: AnyObject, Sendable {
     /// `limit` of them: the caller goes on where the last one ends. A range that is not empty gives at least one.
     /// - Throws: `.outOfRange` past the virtual size; `.format` and `.io` while reading tables.
     func extents(in range: Range<UInt64>, limit: Int) throws(DiskError) -> [Extent]
+
+    /// Bounds what the layer keeps of its tables from now on, to about so many bytes; what is changed and not yet
+    /// written is kept in any case. A layer alone keeps a few MiB, which a chain of many cannot afford.
+    func limitCache(to byteCount: Int)
 }
 
 /// A layer open for writing, alone.
@@ -66,6 +70,9 @@ public protocol VirtualDisk: AnyObject, Sendable {
 }
 
 extension DiskLayer {
+    /// For layers that keep nothing.
+    public func limitCache(to byteCount: Int) {}
+
     /// The virtual range as asked for, checked against the disk's size.
     public func checkRange(_ range: Range<UInt64>) throws(DiskError) {
         guard range.upperBound <= geometry.virtualByteCount else {

@@ -24,20 +24,19 @@ public struct Extent: Sendable, Equatable {
 
     public var end: UInt64 { offset + byteCount }
     public var range: Range<UInt64> { offset..<end }
+
+    /// Whether a run that adjoins this one takes its bytes from where this one's end.
+    public func goesOn(in next: Extent) -> Bool {
+        if case .file(let start) = source, case .file(let place) = next.source { return start + byteCount == place }
+        return source == next.source
+    }
 }
 
 extension [Extent] {
     /// Appends a run, joined with the last one where the source goes on. The caller appends in order, without gaps.
     public mutating func appendRun(_ extent: Extent) {
         guard extent.byteCount > 0 else { return }
-        if let last = last {
-            let joins =
-                switch (last.source, extent.source) {
-                case (.file(let a), .file(let b)): a + last.byteCount == b
-                case let (a, b): a == b
-                }
-            if joins { return self[count - 1].byteCount += extent.byteCount }
-        }
+        if let last, last.goesOn(in: extent) { return self[count - 1].byteCount += extent.byteCount }
         append(extent)
     }
 }

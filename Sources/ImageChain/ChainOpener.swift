@@ -1,6 +1,7 @@
 public import BlockIO
 public import ByteCodec
 public import DiskModel
+import Glibc
 
 /// One step of a chain being opened: the layer, and how its parent was looked for.
 public struct ChainLink: Sendable {
@@ -28,6 +29,8 @@ extension ImageChain {
         let (links, findings) = try walk(from: leaf, file.identity, file.path, options)
         if let error = links.last?.parentError { throw error }
         let layers = links.map(\.layer)
+        // Before the tables are gone through, which fills what is kept of them.
+        shareCaches(among: layers)
         return try ImageChain(leafFirst: layers, findings: findings + sharedSpace(layers, options))
     }
 
@@ -39,6 +42,7 @@ extension ImageChain {
         let (links, findings) = try walk(from: leaf, file.identity, path, options)
         if let error = links.last?.parentError { throw error }
         let layers = links.map(\.layer)
+        shareCaches(among: layers)
         // A leaf open for writing was looked through before.
         return try ImageChain(
             leafFirst: layers, writableLeaf: leaf, findings: findings + sharedSpace(layers.dropFirst(), options))
@@ -98,7 +102,10 @@ extension ImageChain {
                 break
             }
             guard links.count < ImageChain.depthLimit else {
-                throw DiskError(.chain, path: leafPath, "the chain is deeper than \(ImageChain.depthLimit) images")
+                links[links.count - 1].parentError = DiskError(
+                    .chain, path: leafPath, "the chain is deeper than \(ImageChain.depthLimit) images",
+                    hint: "merge some of them, vhdmerge, or make one image of it, vhdconvert")
+                break
             }
             findings += search.findings
             seen[found.file.identity] = found.layer.identity
@@ -126,7 +133,8 @@ extension ImageChain {
                 let path = candidates[index].path
                 let file: PosixFile
                 do { file = try PosixFile(path) } catch {
-                    if error.reason != .errno(2) { candidates[index].outcome = .unusable(error.explanation) }
+                    if error.reason != .errno(ENOENT) { candidates[index].outcome = .unusable(error.explanation) }
+                    if let tooMany = tooManyFiles(error) { failure = failure ?? tooMany }
                     continue
                 }
                 guard search.isContained(path) else { candidates[index].outcome = .outside; continue }
@@ -159,6 +167,15 @@ extension ImageChain {
                 return accepted
             }
             return nil
+        }
+
+        /// Each image of a chain stays open.
+        private func tooManyFiles(_ error: IOError) -> DiskError? {
+            guard error.reason == .errno(EMFILE) || error.reason == .errno(ENFILE) else { return nil }
+            return DiskError(
+                .io, path: error.path, cause: .io(error),
+                hint: "\(seen.count) images of the chain are open, each of which needs a file of its own: allow more, "
+                    + "ulimit -n 1024")
         }
 
         private func mismatch(_ found: DiskIdentity, _ path: String) -> FormatError {

@@ -36,6 +36,7 @@ public final class ImageChain: VirtualDisk {
         guard let base = layers.last, base.parentLink == nil else {
             throw DiskError(.chain, path: layers[layers.count - 1].file.path, "the parent is not open")
         }
+        Self.shareCaches(among: layers)
     }
 
     public var leaf: any DiskLayer { layers[0] }
@@ -47,33 +48,16 @@ public final class ImageChain: VirtualDisk {
     public func extents(in range: Range<UInt64>, limit: Int) throws(DiskError) -> [MappedExtent] {
         try leaf.checkRange(range)
         var result: [MappedExtent] = []
-        try append(range, layer: 0, limit, &result)
-        return result
-    }
-
-    private func append(_ range: Range<UInt64>, layer index: Int, _ limit: Int, _ result: inout [MappedExtent])
-        throws(DiskError)
-    {
-        let layer = layers[index]
-        // A child may be larger than its parent: zeros there.
-        let inside = range.clamped(to: 0..<max(range.lowerBound, layer.geometry.virtualByteCount))
-        if !inside.isEmpty {
-            for extent in try layer.extents(in: inside, limit: limit - result.count) {
-                guard result.count < limit else { return }
-                if extent.source == .parent {
-                    try append(extent.range, layer: index + 1, limit, &result)
-                    guard result.last?.extent.end == extent.end else { return }
-                } else {
-                    result.appendRun(MappedExtent(extent, layer: index, file: layer.file))
-                }
+        guard limit > 0 else { return result }
+        var cursor = ChainCursor(layers, range, limit: limit)
+        while let run = try cursor.next() {
+            result.appendRun(run)
+            if result.count > limit {
+                result.removeLast()
+                break
             }
-            guard result.last?.extent.end == inside.upperBound else { return }
         }
-        let rest = max(range.lowerBound, inside.upperBound)..<range.upperBound
-        if !rest.isEmpty, result.count < limit {
-            let hole = Extent(offset: rest.lowerBound, byteCount: rest.upperBound - rest.lowerBound, source: .hole)
-            result.appendRun(MappedExtent(hole, layer: index, file: layer.file))
-        }
+        return result
     }
 
     public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(DiskError) {
@@ -81,40 +65,22 @@ public final class ImageChain: VirtualDisk {
             throw DiskError(.outOfRange, path: path, "offset \(offset) is too large")
         }
         try leaf.checkRange(range)
-        try fill(&buffer, at: offset, layer: 0)
-    }
-
-    private func fill(_ buffer: inout MutableRawSpan, at start: UInt64, layer index: Int) throws(DiskError) {
-        let layer = layers[index]
-        let end = start + UInt64(buffer.byteCount)
-        let insideEnd = min(end, max(start, layer.geometry.virtualByteCount))
-        var position = start
-        while position < insideEnd {
-            let extents = try layer.extents(in: position..<insideEnd, limit: 64)
-            for extent in extents {
-                let part = Int(extent.offset - start)..<Int(extent.end - start)
-                switch extent.source {
-                case .zero, .hole: buffer.zero(part)
-                case .parent:
-                    try buffer.withPart(part) { (part) throws(DiskError) in
-                        try fill(&part, at: extent.offset, layer: index + 1)
-                    }
-                case .file(let offset):
-                    do {
-                        try buffer.withPart(part) { (part) throws(IOError) in
-                            try layer.file.read(into: &part, at: offset)
-                        }
-                    } catch { throw DiskError(error, doing: "reading the disk at \(extent.offset)") }
-                }
+        var cursor = ChainCursor(layers, range, limit: 64)
+        while let run = try cursor.next() {
+            let part = Int(run.extent.offset - offset)..<Int(run.extent.end - offset)
+            guard case .file(let place) = run.extent.source else {
+                buffer.zero(part)
+                continue
             }
-            position = extents[extents.count - 1].end
+            do {
+                try buffer.withPart(part) { (part) throws(IOError) in try run.file.read(into: &part, at: place) }
+            } catch { throw DiskError(error, doing: "reading the disk at \(run.extent.offset)") }
         }
-        if insideEnd < end { buffer.zero(Int(insideEnd - start)..<buffer.byteCount) }
     }
 
     // Writing
 
-    private func writable() throws(DiskError) -> any WritableDiskLayer {
+    func writable() throws(DiskError) -> any WritableDiskLayer {
         guard let writableLeaf else { throw DiskError(IOError("write", path: path, .readOnly)) }
         return writableLeaf
     }
@@ -145,19 +111,6 @@ public final class ImageChain: VirtualDisk {
         if tail < bytes.byteCount { try write(bytes.extracting(tail..<bytes.byteCount), at: inner.upperBound) }
     }
 
-    public func writeZeroes(_ range: Range<UInt64>) throws(DiskError) {
-        let leaf = try writable()
-        try leaf.checkRange(range)
-        let sector = UInt64(geometry.logicalSectorByteCount)
-        let innerStart = range.lowerBound.roundedUp(to: sector)
-        let innerEnd = max(innerStart, range.upperBound.roundedDown(to: sector))
-        if innerStart < innerEnd { try leaf.writeZeroes(innerStart..<innerEnd) }
-        for (start, end) in [(range.lowerBound, min(innerStart, range.upperBound)), (innerEnd, range.upperBound)]
-        where start < end {
-            try write([UInt8].zeros(Int(end - start)).rawBytes, at: start)
-        }
-    }
-
     public func flush() throws(DiskError) { try writable().flush() }
 
     /// Closes a writable leaf; nothing to do for a chain open for reading.
@@ -167,10 +120,8 @@ public final class ImageChain: VirtualDisk {
 extension [MappedExtent] {
     /// Appends a run, joined with the last where it goes on in the same layer.
     mutating func appendRun(_ next: MappedExtent) {
-        if let last, last.layer == next.layer {
-            var pair = [last.extent]
-            pair.appendRun(next.extent)
-            if pair.count == 1 { return self[count - 1].extent = pair[0] }
+        if let last, last.layer == next.layer, last.extent.goesOn(in: next.extent) {
+            return self[count - 1].extent.byteCount += next.extent.byteCount
         }
         append(next)
     }

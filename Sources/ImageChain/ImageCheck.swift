@@ -90,7 +90,7 @@ public enum ImageChecker {
         }
         if links.count > 1 {
             result.parentPath = links[1].path
-            for finding in findings(layer, links[1]) {
+            for finding in parentFindings(layer, links[1]) {
                 result.report.add(finding.finding.severity, finding.finding.detail, repairs: finding.repairs)
                 if finding.finding.severity == .error { result.report.isReadable = false }
             }
@@ -111,7 +111,8 @@ public enum ImageChecker {
         }
     }
 
-    private static func findings(_ child: any DiskLayer, _ parent: ChainLink) -> [CheckFinding] {
+    /// The rules between a child and the parent that was found.
+    static func parentFindings(_ child: any DiskLayer, _ parent: ChainLink) -> [CheckFinding] {
         switch (child, parent.layer) {
         case (let child as VHDLayer, let parentLayer as VHDLayer):
             let changed = (try? PosixFile(parent.path).status()).map { Int64($0.st_mtim.tv_sec) }

@@ -55,6 +55,15 @@ struct ParentSearch {
         return result
     }
 
+    /// Where the child's own paths lead: relative ones as they stand, and where there is none, the last components of
+    /// others beside the child, because paths of another machine lead nowhere here.
+    func ownPlaces() -> [String] {
+        let folder = splitPath(childPath).folder
+        let relative = link.locators.filter { $0.kind == .relative || $0.kind == .url }.compactMap(Self.components)
+        if !relative.isEmpty { return relative.map { Self.existing(folder, $0) } }
+        return link.locators.compactMap(Self.lastComponent).map { Self.existing(folder, [$0]) }
+    }
+
     /// The components of a relative path; nil for one that is none, or that holds what no file name may.
     static func components(_ locator: ParentLocator) -> [String]? {
         var text = Substring(locator.path)
@@ -120,7 +129,7 @@ struct ParentSearch {
     }
 
     /// Names in a folder; an end after 100 000 keeps a hostile folder from taking long.
-    private static func names(in folder: String) -> [String] {
+    static func names(in folder: String) -> [String] {
         guard let stream = unsafe opendir(folder) else { return [] }
         defer { unsafe closedir(stream) }
         var result: [String] = []

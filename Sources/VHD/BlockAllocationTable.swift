@@ -6,8 +6,8 @@ import ByteCodec
 struct BlockAllocationTable: Sendable {
     static let pageEntryCount: UInt64 = 4096
     private static let pageByteCount = 4 * pageEntryCount
-    /// 64 pages of 16 KiB: a megabyte.
-    private static let keptPageCount = 64
+    /// 64 pages of 16 KiB: a megabyte; fewer in a deep chain.
+    private var keptPageCount = 64
 
     private let file: any BlockFile
     private let range: Range<UInt64>
@@ -20,7 +20,7 @@ struct BlockAllocationTable: Sendable {
     /// The big-endian entries from `pageEntryCount * index` on: as many as the table has, at most a page.
     mutating func page(_ index: UInt64) throws(IOError) -> [UInt8] {
         if let page = pages[index] { return page }
-        if pages.count >= Self.keptPageCount { dropCleanPages() }
+        if pages.count >= keptPageCount { dropCleanPages() }
         let start = range.lowerBound + index * Self.pageByteCount
         let page = try file.bytes(at: start, count: Int(min(Self.pageByteCount, range.upperBound - start)))
         pages[index] = page
@@ -53,6 +53,12 @@ struct BlockAllocationTable: Sendable {
             try file.write(page.rawBytes.extracting(inside..<end), at: range.lowerBound + start)
         }
         dirtyPieces = []
+    }
+
+    /// Bounds the pages kept that are not changed.
+    mutating func limitCache(to byteCount: Int) {
+        keptPageCount = min(max(1, byteCount / Int(Self.pageByteCount)), keptPageCount)
+        if pages.count > keptPageCount { dropCleanPages() }
     }
 
     private mutating func dropCleanPages() {

@@ -112,6 +112,12 @@ struct BlockMap: Sendable {
             "goes on past the end of the blocks at \(hex(layout.contentsEnd)): the file was cut, and data is missing")
     }
 
+    /// Bounds what is kept of the table and of bitmaps; half each.
+    mutating func limitCache(to byteCount: Int, isForReading: Bool) {
+        table.limitCache(to: byteCount / 2)
+        bitmaps.limit(to: byteCount / 2, isForReading: isForReading)
+    }
+
     /// The bitmap of a block that stands at `offset`; nil when the bits of all visible sectors are set.
     mutating func bitmap(of block: UInt64, at offset: UInt64) throws -> SectorBitmap? {
         if let known = bitmaps.known(block) { return known }

@@ -59,8 +59,10 @@ struct SectorBitmap: Sendable {
 /// What the bitmaps of blocks say, a bounded number of them kept. Changed bits stay in memory until they are written.
 struct BitmapCache: Sendable {
     /// The two bounds hold for what is not changed; the writer bounds the rest.
-    private static let keptBlockCount = 4096
-    private static let keptByteCount = 2 << 20
+    private var keptBlockCount = 4096
+    private var keptByteCount = 2 << 20
+    /// Whether a bitmap is kept that alone is larger than that.
+    private var keepsLarge = true
 
     /// Bitmaps that are not full; a full one is an entry without bytes.
     private var bitmaps: [UInt64: SectorBitmap?] = [:]
@@ -73,8 +75,19 @@ struct BitmapCache: Sendable {
     /// What is known of a block: nothing, that its bitmap is full (`.some(nil)`), or its bitmap.
     func known(_ block: UInt64) -> SectorBitmap?? { bitmaps[block] }
 
+    /// Bounds what is kept that is not changed. A deep chain's layers keep less than a layer alone.
+    /// - Parameter isForReading: whether a bitmap that alone is larger is not kept at all; a writer needs what it changes.
+    mutating func limit(to byteCount: Int, isForReading: Bool) {
+        keepsLarge = !isForReading
+        keptByteCount = min(keptByteCount, max(4096, byteCount))
+        // What an entry costs without its bytes.
+        keptBlockCount = min(keptBlockCount, max(64, byteCount / 64))
+        if bitmaps.count > keptBlockCount || heldByteCount > keptByteCount { dropClean() }
+    }
+
     mutating func keep(_ bitmap: SectorBitmap?, of block: UInt64) {
-        if bitmaps.count >= Self.keptBlockCount || heldByteCount >= Self.keptByteCount { dropClean() }
+        if let bitmap, bitmap.bytes.count > keptByteCount, !keepsLarge { return }
+        if bitmaps.count >= keptBlockCount || heldByteCount >= keptByteCount { dropClean() }
         if let old = bitmaps[block], let old { heldByteCount -= old.bytes.count }
         heldByteCount += bitmap?.bytes.count ?? 0
         bitmaps[block] = .some(bitmap)

@@ -114,6 +114,10 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
         return false
     }
 
+    public func limitCache(to byteCount: Int) {
+        state.withLock { $0.map?.limitCache(to: byteCount, isForReading: $0.writer == nil) }
+    }
+
     public func extents(in range: Range<UInt64>, limit: Int) throws(DiskError) -> [Extent] {
         try checkRange(range)
         guard layout != nil else { return try holesAndData(of: file, in: range, fileOffset: 0, limit: limit) }

@@ -54,6 +54,12 @@ struct BlockMap: Sendable {
             findings: findings)
     }
 
+    /// Bounds what is kept of the table and of sector bitmaps; three quarters are the table's.
+    mutating func limitCache(to byteCount: Int) {
+        table.limitCache(to: byteCount / 4 * 3)
+        bitmaps.limitCache(to: byteCount / 4)
+    }
+
     /// A payload block's entry after all checks.
     struct Block: Sendable, Equatable {
         var state: BlockState

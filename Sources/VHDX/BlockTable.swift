@@ -20,6 +20,9 @@ struct BlockTable: Sendable {
     /// Changed pages by their offset in the file.
     var dirty: [UInt64: [UInt8]] { pages.changed }
 
+    /// Bounds the pages kept that are not changed.
+    mutating func limitCache(to byteCount: Int) { pages.limit(to: byteCount / PageCache.pageByteCount) }
+
     /// Where an entry stands in the file.
     func fileOffset(ofIndex index: UInt64) -> UInt64 { region.lowerBound + index * TableEntry.byteCount }
 

@@ -10,6 +10,9 @@ struct LoggedPages: Sendable {
     /// - Parameter capacity: unchanged pages kept at most.
     init(capacity: Int) { clean = PageCache(capacity: capacity) }
 
+    /// Bounds the unchanged pages kept from now on.
+    mutating func limit(to pageCount: Int) { clean.limit(to: pageCount) }
+
     /// Whether a page needs no reading.
     func holds(_ offset: UInt64) -> Bool { changed[offset] != nil || clean.holds(offset) }
 

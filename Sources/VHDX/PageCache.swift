@@ -4,7 +4,7 @@ import ByteCodec
 /// A bounded number of 4 KiB pages of a file, the oldest replaced first.
 struct PageCache: Sendable {
     static let pageByteCount = Int(Layout.pageByteCount)
-    private let capacity: Int
+    private var capacity: Int
     private var slots: [UInt64: Int] = [:]
     private var pages: [(offset: UInt64, bytes: [UInt8])] = []
     private var next = 0
@@ -17,6 +17,13 @@ struct PageCache: Sendable {
         let bytes = try file.bytes(at: offset, count: Self.pageByteCount)
         keep(bytes, at: offset)
         return bytes
+    }
+
+    /// Keeps no more than so many pages from now on, one at least; the capacity never grows.
+    mutating func limit(to pageCount: Int) {
+        capacity = min(capacity, max(1, pageCount))
+        guard pages.count > capacity else { return }
+        (slots, pages, next) = ([:], [], 0)
     }
 
     func holds(_ offset: UInt64) -> Bool { slots[offset] != nil }

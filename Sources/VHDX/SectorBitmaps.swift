@@ -50,6 +50,9 @@ struct SectorBitmaps: Sendable {
         return (isSet, at - first)
     }
 
+    /// Bounds the pages kept that are not changed.
+    mutating func limitCache(to byteCount: Int) { pages.limit(to: byteCount / PageCache.pageByteCount) }
+
     // MARK: Changing
 
     /// Sets the bits of sectors in memory.

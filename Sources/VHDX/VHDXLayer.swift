@@ -12,7 +12,8 @@ public struct VHDXReadOptions: Sendable {
 /// A VHDX image: fixed, dynamic or differencing. [MS-VHDX]
 ///
 /// All calls are safe from several threads at once; one lock guards the tables, and is held while they are read or
-/// written. Tables are read in pages of 4 KiB when they are asked for, at most 4 MiB of them are kept.
+/// written. Tables are read in pages of 4 KiB when they are asked for, at most 4 MiB of them are kept,
+/// fewer in a deep chain.
 public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
     public let file: any BlockFile
     public let format = ImageFormat.vhdx
@@ -108,6 +109,8 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
         (logReport, metadata, regions) = (opened.log, opened.metadata, opened.regions)
         state = Mutex(State(headers: opened.headers, map: opened.map, writer: writer))
     }
+
+    public func limitCache(to byteCount: Int) { state.withLock { $0.map.limitCache(to: byteCount) } }
 
     public func extents(in range: Range<UInt64>, limit: Int) throws(DiskError) -> [Extent] {
         try checkRange(range)

@@ -26,7 +26,8 @@ extension ImageDescription {
         case .log: logValue
         case .blocks: .object((census?.counts ?? []).map { .init($0.state, .unsigned($0.count)) })
         case .parent: .optional(parent, \.json)
-        case .chain: .array(links.map(\.json))
+        case .chain: .array(links.indices.map { chainLink($0) })
+        case .chainVerdict: .optional(diagnosis, \.verdictJSON)
         case .structures: .array((report?.structures ?? []).map(\.json))
         case .gaps: .array(gaps.map(\.json))
         case .gapCount: .optional(census) { .integer(Int64($0.gapCount)) }
@@ -90,16 +91,6 @@ extension ParentCandidate {
     }
     var json: JSONValue {
         ["path": .string(path), "outcome": .string(words.outcome), "detail": .optional(words.detail)]
-    }
-}
-
-extension ChainLink {
-    var json: JSONValue {
-        [
-            "path": .string(path), "format": .string(layer.format.rawValue), "type": .string(layer.type.rawValue),
-            "id": layer.format == .raw ? .null : .string(layer.identity.description),
-            "virtual_size": .unsigned(layer.geometry.virtualByteCount), "log_replayed": .bool(layer.hasReplayedLog),
-        ]
     }
 }
 

@@ -17,7 +17,9 @@ enum ResultKey: String, CaseIterable {
     case createdRaw = "created_raw"
     case diskID = "disk_id"
     case writeIDs = "write_ids"
-    case log, blocks, parent, chain, structures, gaps
+    case log, blocks, parent, chain
+    case chainVerdict = "chain_verdict"
+    case structures, gaps
     case gapCount = "gap_count"
     case findings, partitions
 
@@ -49,6 +51,8 @@ struct ImageDescription {
     let partitions: PartitionGlance?
     let parent: ParentSearchResult?
     let chainFindings: [Finding]
+    /// Nil when it was not wanted.
+    let diagnosis: ChainDiagnosis?
 
     /// Why the chain cannot be read.
     let chainError: DiskError?
@@ -56,7 +60,9 @@ struct ImageDescription {
     let partitionsError: DiskError?
 
     /// - Throws: when the image itself cannot be opened.
-    init(_ path: String, _ file: PosixFile, _ options: OpenOptions, wanting keys: Set<ResultKey>) throws(DiskError) {
+    init(
+        _ path: String, _ file: PosixFile, _ options: OpenOptions, wanting keys: Set<ResultKey>, diagnosesChain: Bool
+    ) throws(DiskError) {
         self.path = path
         do { fileByteCount = try file.byteCount() } catch { throw DiskError(error) }
         (links, chainFindings) = try ImageChain.walk(path, options)
@@ -70,12 +76,17 @@ struct ImageDescription {
         gaps = keys.contains(.gaps) ? try Self.gaps(census, leaf.file) : []
 
         let layers = links.map(\.layer)
+        ImageChain.shareCaches(among: layers)
         let missing = links.last?.parentError
         let chain: ImageChain?
         (chain, chainError) = Self.attempt { () throws(DiskError) in
             if let missing { throw missing }
             return try ImageChain(leafFirst: layers)
         }
+        var checks = CheckOptions()
+        checks.now = ToolRun.now()
+        diagnosis =
+            diagnosesChain ? try ChainDiagnosis(links, error: chainError, options, checks) { _, _ in } : nil
         (partitions, partitionsError) = Self.attempt { () throws(DiskError) in
             guard let chain, keys.contains(.partitions) else { return nil }
             return try PartitionGlance(chain)
@@ -120,6 +131,7 @@ struct ImageDescription {
                 offset: chainError.formatError?.offset)
             run.raise(.partial)
         }
+        if let diagnosis, diagnosis.errorCount + diagnosis.warningCount > 0 { run.raise(.partial) }
         // The first is the cause of the second, if both are there.
         if let error = censusError ?? partitionsError { run.fail(error) }
     }

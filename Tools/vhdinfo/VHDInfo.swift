@@ -13,6 +13,7 @@ struct VHDInfo: Tool {
             EXAMPLES
               vhdinfo disk.vhdx
               vhdinfo --field virtual_size disk.vhdx
+              vhdinfo --chain snapshot.avhdx
               vhdinfo --json --hash md5,sha256 evidence/*.vhd
 
             Files are only read. A pending VHDX log is replayed in memory; a parent that is missing or is not the right \
@@ -25,6 +26,8 @@ struct VHDInfo: Tool {
     var images: [String]
     @Flag(help: "All fields of all structures, gaps, findings, and where parents were looked for.")
     var all = false
+    @Flag(help: "The chain: every image checked, every link with its parent, and what would mend what is wrong.")
+    var chain = false
     @Option(
         help: ArgumentHelp(
             "Print one value of the JSON result, such as virtual_size or log.state.", valueName: "path"))
@@ -54,22 +57,33 @@ struct VHDInfo: Tool {
         let byteCount = try file.byteCount()
         let digests = try fileHashes(file, byteCount, run)
         run.addInput(image, byteCount: byteCount, hashes: digests)
-        let description = try ImageDescription(image, file, imageOptions.openOptions, wanting: wantedKeys)
+        let description = try ImageDescription(
+            image, file, imageOptions.openOptions, wanting: wantedKeys, diagnosesChain: chain)
         description.report(to: run)
         if output.json {
             run.result = description.json
         } else if let field {
             try printField(FieldPath(field), of: description, run)
         } else {
-            let screen = Screen(description, hashes: digests, plain: output.bytes)
-            for line in screen.lines(all: all) { try run.out.line(line) }
+            for line in lines(description, digests) { try run.out.line(line) }
         }
         // What was said on standard error about the next image must not come before this.
         try run.out.flush()
     }
 
+    private func lines(_ description: ImageDescription, _ digests: [(name: String, hex: String)]) -> [String] {
+        var lines: [String] = []
+        if all || description.diagnosis == nil {
+            lines = Screen(description, hashes: digests, plain: output.bytes).lines(all: all)
+        }
+        guard let diagnosis = description.diagnosis else { return lines }
+        let screen = ChainScreen(diagnosis, path: description.path, plain: output.bytes)
+        return (lines.isEmpty ? [] : lines + [""]) + screen.lines
+    }
+
     private var wantedKeys: Set<ResultKey> {
         if let field { return [FieldPath(field).key].compactMap { $0 }.reduce(into: []) { $0.insert($1) } }
+        if chain, !all, !output.json { return [] }
         return output.json || all ? Set(ResultKey.allCases) : Set(ResultKey.allCases).subtracting([.gaps])
     }
 

@@ -14,6 +14,7 @@ struct VHDMap: Tool {
             EXAMPLES
               vhdmap disk.vhdx
               vhdmap --chain snapshot.avhdx
+              vhdmap --chain --sector 123456 snapshot.avhdx
               vhdmap --json disk.vhd | jq 'select(.state == "data") | .length'
 
             States: data (bytes in a file), zero (recorded as zeros), hole (never written), parent (the parent's; \
@@ -34,6 +35,11 @@ struct VHDMap: Tool {
         help: ArgumentHelp("Only these bytes, such as 1M+512.", valueName: "offset+length"),
         transform: ByteRangeArgument.parse)
     var range: ByteRangeArgument?
+    @Option(
+        help: ArgumentHelp(
+            "Only this logical sector of the disk, counted from 0: with --chain, which layer owns it.",
+            valueName: "number"))
+    var sector: UInt64?
     @Flag(help: "Tab-separated values with a header line.")
     var tsv = false
     @Option(help: ArgumentHelp("Columns of --tsv, of \(Self.columnNames.joined(separator: ",")).", valueName: "list"))
@@ -43,9 +49,10 @@ struct VHDMap: Tool {
 
     func validate() throws {
         if tsv, output.json { throw ValidationError("--json and --tsv exclude each other") }
-        if unclaimed, chain || range != nil || columns != nil {
-            throw ValidationError("--unclaimed is about one file: without --chain, --range and --columns")
+        if unclaimed, chain || range != nil || sector != nil || columns != nil {
+            throw ValidationError("--unclaimed is about one file: without --chain, --range, --sector and --columns")
         }
+        if range != nil, sector != nil { throw ValidationError("--range and --sector exclude each other") }
         if columns != nil, !tsv { throw ValidationError("--columns goes with --tsv") }
         for column in chosenColumns where !Self.columnNames.contains(column) {
             throw ValidationError("no column \(column); there are \(Self.columnNames.joined(separator: ", "))")
@@ -59,8 +66,7 @@ struct VHDMap: Tool {
         let writer = RowWriter(run: run, style: style, columns: chosenColumns, image: image)
         run.closingLine = writer.summary
         let source = try open(run)
-        let wanted = range?.range ?? 0..<source.geometry.virtualByteCount
-        try source.layers[0].checkRange(wanted)
+        let wanted = try wantedRange(source)
         try writer.begin(source)
         if chain, let whole = source.chain {
             try visit(wanted, whole) { try writer.row($0) }
@@ -74,6 +80,21 @@ struct VHDMap: Tool {
             }
         }
         try writer.end()
+    }
+
+    private func wantedRange(_ source: MapSource) throws(DiskError) -> Range<UInt64> {
+        var wanted = range?.range ?? 0..<source.geometry.virtualByteCount
+        if let sector {
+            let (byteCount, end) = (UInt64(source.geometry.logicalSectorByteCount), source.geometry.virtualByteCount)
+            guard sector < end / byteCount else {
+                throw DiskError(
+                    .outOfRange, path: image,
+                    "there is no sector \(sector): the disk has \(end / byteCount), of \(byteCount) bytes each")
+            }
+            wanted = sector * byteCount..<(sector + 1) * byteCount
+        }
+        try source.layers[0].checkRange(wanted)
+        return wanted
     }
 
     private func listUnclaimed(_ run: ToolRun) throws {

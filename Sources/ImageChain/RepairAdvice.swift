@@ -1,0 +1,139 @@
+import BlockIO
+import ByteCodec
+import DiskModel
+
+/// Chooses the repairs for one image of a chain and its link.
+struct RepairAdvice {
+    private let link: LinkDiagnosis
+    /// The image the chain was opened by.
+    private let leafPath: String
+
+    init(_ link: LinkDiagnosis, leafPath: String) { (self.link, self.leafPath) = (link, leafPath) }
+
+    var all: [ChainRepair] { own + merge + parent }
+
+    /// The repairs that would mend most: for each finding one that costs nothing, or else the first.
+    static func kinds(for findings: [CheckFinding]) -> [RepairKind] {
+        var kinds: Set<RepairKind> = []
+        for finding in findings where finding.finding.severity > .information && !finding.repairs.isEmpty {
+            // One that mends it may be named already.
+            guard kinds.isDisjoint(with: finding.repairs) else { continue }
+            kinds.insert(finding.repairs.first { $0.loss == nil } ?? finding.repairs[0])
+        }
+        return kinds.sorted()
+    }
+
+    // MARK: The image itself
+
+    private var own: [ChainRepair] {
+        var result: [ChainRepair] = []
+        if link.log.state == .dirty {
+            result.append(
+                ChainRepair(
+                    .replayLog, "its log is pending; it was replayed in memory, and can be replayed into the file",
+                    ["vhdcheck", "--repair=log", argument(link.path)]))
+        }
+        let kinds = Self.kinds(for: link.findings.filter { !$0.isPendingLog }).filter { $0 != .log }
+        if !kinds.isEmpty { result.append(Self.mend(link.path, kinds)) }
+        if link.errorCount > 0, kinds.isEmpty {
+            result.append(Self.check(link.path, "it has errors that no repair mends"))
+        }
+        return result
+    }
+
+    private static func mend(_ path: String, _ kinds: [RepairKind]) -> ChainRepair {
+        let losses = kinds.compactMap { kind in kind.loss.map { "\(kind.rawValue) can cost: \($0)" } }
+        let names = kinds.map(\.rawValue).joined(separator: ",")
+        return ChainRepair(
+            .mend, "what was found in it can be mended", ["vhdcheck", "--repair=\(names)", argument(path)],
+            risk: losses.isEmpty ? nil : losses.joined(separator: "; "))
+    }
+
+    private static func check(_ path: String, _ reason: String) -> ChainRepair {
+        ChainRepair(.check, "\(reason): see what is wrong, or take it from a backup", ["vhdcheck", argument(path)])
+    }
+
+    private var merge: [ChainRepair] {
+        guard link.parent?.expected.contains(where: { $0.field == "parent_linkage2" }) == true else { return [] }
+        return [
+            ChainRepair(
+                .merge, "a merge of it into its parent was interrupted: run again, it goes on to its end",
+                ["vhdmerge", argument(link.path)])
+        ]
+    }
+
+    // MARK: Its parent
+
+    private var parent: [ChainRepair] {
+        guard let parent = link.parent else { return [] }
+        if let elsewhere = parent.scan?.path {
+            return [relink(to: elsewhere, "its parent is here under another name or in another folder: \(elsewhere)")]
+        }
+        switch parent.outcome {
+        case .match: return inPlace(parent)
+        case .mismatch: return mismatch(parent)
+        case .damaged: return damaged(parent)
+        case .missing: return missing(parent)
+        case .loop: return [ChainRepair(.nameFolder, "it names an image of its own chain as its parent; " + bringBack)]
+        case .tooDeep: return []
+        }
+    }
+
+    private let bringBack = "bring the right parent back, or name the folder it stands in with --parent-dir"
+
+    private func inPlace(_ parent: ParentDiagnosis) -> [ChainRepair] {
+        guard !parent.isInPlace, let path = parent.path else { return [] }
+        return [relink(to: path, "its parent was moved: it was found by its name, not where the paths in the file lead")]
+    }
+
+    private func relink(to path: String, _ reason: String) -> ChainRepair {
+        ChainRepair(.relink, reason, ["vhdrebase", "--parent", argument(path), argument(link.path)])
+    }
+
+    private func mismatch(_ parent: ParentDiagnosis) -> [ChainRepair] {
+        guard let path = parent.path else { return [] }
+        let sizes: Set<LinkDifference.What> = [.virtualSize, .logicalSectorSize]
+        guard !parent.differences.contains(where: { sizes.contains($0.what) }) else {
+            return [ChainRepair(.nameFolder, "\(path) is of another size, and so another image; " + bringBack)]
+        }
+        let meaning =
+            link.format == .vhdx
+            ? "was written after the child was made, or is another image"
+            : "is another image, or was given another id"
+        return [
+            ChainRepair(
+                .forceRelink, "\(path) \(meaning); \(bringBack). Only if its contents are as they were, take it as it is",
+                ["vhdrebase", "--force-identity", "--parent", argument(path), argument(link.path)],
+                risk: "the disk shows wrong bytes if the parent's contents changed since the child was made")
+        ]
+    }
+
+    private func damaged(_ parent: ParentDiagnosis) -> [ChainRepair] {
+        guard let path = parent.path else { return [] }
+        guard parent.error?.formatError != nil else {
+            return [ChainRepair(.nameFolder, "its parent \(path) cannot be opened; " + bringBack)]
+        }
+        return [
+            parent.damageRepairs.isEmpty
+                ? Self.check(path, "its parent \(path) is damaged") : Self.mend(path, parent.damageRepairs)
+        ]
+    }
+
+    private func missing(_ parent: ParentDiagnosis) -> [ChainRepair] {
+        let outside = parent.candidates.first { $0.outcome == .outside && realPath($0.path) != nil }
+        if let outside {
+            let folder = realPath(outside.path).map { splitPath($0).folder } ?? splitPath(outside.path).folder
+            return [
+                ChainRepair(
+                    .nameFolder,
+                    "its path leads to \(outside.path), which is followed only when its folder is named",
+                    ["vhdinfo", "--chain", "--parent-dir", argument(folder), argument(leafPath)])
+            ]
+        }
+        return [ChainRepair(.nameFolder, "its parent was not found; " + bringBack)]
+    }
+
+    /// A path that no program takes for an option.
+    private static func argument(_ path: String) -> String { path.hasPrefix("-") ? "./\(path)" : path }
+    private func argument(_ path: String) -> String { Self.argument(path) }
+}
