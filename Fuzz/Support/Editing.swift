@@ -35,7 +35,7 @@ public func tryEdits(_ contents: MemoryFile.Contents, _ editor: Editor) {
     let layer = try? editor.open(original)
     let before = layer.flatMap { Fingerprint($0) }
     precondition(before == nil || report.isReadable, "it can be read, and the check calls it unreadable")
-    if let layer, report.worst ?? .information == .information, layer.type != .differencing {
+    if let layer, report.worst ?? .information == .information, layer.type != .differencing || layer.format == .vhdx {
         do { _ = try editor.openForWriting(MemoryFile(contents)) } catch {
             preconditionFailure("called clean, and does not open for writing: \(error)")
         }
