@@ -33,7 +33,8 @@ private func write(_ contents: MemoryFile.Contents) {
     do {
         for range in zeros { try layer.writeZeroes(range) }
         try layer.write(bytes.rawBytes, at: size - count)
-        precondition(try sector(layer, at: size - count) == bytes, "what was written does not read back")
+        let found = try sector(layer, at: size - count)
+        precondition(found == bytes, "what was written does not read back")
         try layer.flush()
         try layer.close()
     } catch { return }
