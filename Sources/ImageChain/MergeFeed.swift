@@ -89,7 +89,8 @@ struct MergeFeed {
             shareDevice != nil && file.hostFile?.identity.device == shareDevice && delta % Self.shareUnit == 0
         let start = range.lowerBound
         if canShare, start % Self.shareUnit == 0, range.upperBound - start >= Self.shareUnit {
-            let end = min(range.upperBound.roundedDown(to: Self.shareUnit), (start / Self.largestShare + 1) * Self.largestShare)
+            let end = min(
+                range.upperBound.roundedDown(to: Self.shareUnit), (start / Self.largestShare + 1) * Self.largestShare)
             return Piece(source: .share(file, offset: start &+ delta), range: start..<end)
         }
         // Up to a multiple, so that the pieces that follow are aligned.

@@ -26,7 +26,8 @@ extension BlockMap {
             case .payload(let block):
                 let checked = try map.check(entry, ofBlock: block)
                 walk.counts[Int(checked.state.rawValue)] += 1
-                if checksBitmaps, checked.state == .partiallyPresent, checkedChunk != map.geometry.chunk(ofBlock: block) {
+                if checksBitmaps, checked.state == .partiallyPresent, checkedChunk != map.geometry.chunk(ofBlock: block)
+                {
                     _ = try map.bits(ofBlock: block, in: file)
                     checkedChunk = map.geometry.chunk(ofBlock: block)
                 }

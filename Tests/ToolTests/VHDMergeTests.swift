@@ -140,7 +140,8 @@ import ToolTesting
             "vhdcat", ["--json", "--hash", "sha256", "-o", "/dev/null", "-f", parent], folder: scratch.folder)
         let text = hash.output + hash.error
         let raw = try runProgram(
-            "/bin/sh", ["-c", "\"$1\" -o - \"$2\" | sha256sum", "sh", toolPath("vhdcat"), parent], folder: scratch.folder)
+            "/bin/sh", ["-c", "\"$1\" -o - \"$2\" | sha256sum", "sh", toolPath("vhdcat"), parent],
+            folder: scratch.folder)
         #expect(raw.output.hasPrefix(expected.contents), "\(raw.output) \(text)")
     }
 }

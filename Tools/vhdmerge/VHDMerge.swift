@@ -28,12 +28,14 @@ struct VHDMerge: Tool {
     @Argument(help: "The differencing image whose contents its ancestor is to show.", completion: .file())
     var child: String
     @Option(
-        help: ArgumentHelp("Merge down to this image of the chain; without it, into the parent.", valueName: "ancestor"),
+        help: ArgumentHelp(
+            "Merge down to this image of the chain; without it, into the parent.", valueName: "ancestor"),
         completion: .file())
     var into: String?
     @Flag(help: "Keep the merged files; the child becomes a child of the ancestor, with the same contents.")
     var keep = false
-    @Flag(name: [.short, .long], help: "Merge also where other children of these images would not read right any more.")
+    @Flag(
+        name: [.short, .long], help: "Merge also where other children of these images would not read right any more.")
     var force = false
     @Flag(help: "Look and say what would be done; write nothing.")
     var dryRun = false
@@ -100,7 +102,8 @@ struct VHDMerge: Tool {
             }
         }
         if merge.plan.resumes {
-            run.warn(child, "a merge of this chain was interrupted before; \(dryRun ? "it would be" : "it is") completed")
+            run.warn(
+                child, "a merge of this chain was interrupted before; \(dryRun ? "it would be" : "it is") completed")
         }
         guard force || dryRun else { return }
         for image in merge.plan.invalidated {
@@ -108,7 +111,8 @@ struct VHDMerge: Tool {
         }
         for image in merge.plan.orphaned where !keep {
             run.warn(
-                image.path, "a child of \(image.parent), which is merged away; afterwards: "
+                image.path,
+                "a child of \(image.parent), which is merged away; afterwards: "
                     + "vhdrebase --force-identity --parent \(merge.plan.target) \(image.path)")
         }
     }

@@ -189,7 +189,8 @@ private func checkRandomOperations(_ subject: DiskSubject, seed: UInt64, steps: 
     }
     try disk.close()
     let final = try subject.openForReading(MemoryFile(file.contents))
-    try require(try subject.bytes(final, 0..<size, limit: 1000) == model.allBytes, "wrong contents after the last close")
+    try require(
+        try subject.bytes(final, 0..<size, limit: 1000) == model.allBytes, "wrong contents after the last close")
 }
 
 /// Every failing call: the writer throws, then the image still opens and holds what was flushed before.

@@ -127,8 +127,7 @@ public struct PowerCuts: Sendable {
         return result
     }
 
-    static func apply(_ operation: RecordingFile.Operation, _ fate: Fate, _ contents: inout MemoryFile.Contents)
-    {
+    static func apply(_ operation: RecordingFile.Operation, _ fate: Fate, _ contents: inout MemoryFile.Contents) {
         if case .lost = fate { return }
         switch operation {
         case .write(let offset, let bytes):
