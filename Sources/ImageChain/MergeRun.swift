@@ -91,7 +91,9 @@ struct MergeRun: Sendable {
         for file in files.links { links.append(try ImageOpener.layer(reading: file)) }
         var target: (any WritableDiskLayer)?
         func open() throws(DiskError) -> ImageChain {
-            if plan.newVirtualByteCount > plan.oldVirtualByteCount { try resizeTarget(id) }
+            let size = max(plan.newVirtualByteCount, plan.oldVirtualByteCount)
+            // A VHD also where the size stays: an interrupted change of it has to come to its end first.
+            if format == .vhd || size > plan.oldVirtualByteCount { try resizeTarget(to: size, id) }
             let opened = try openTarget(id)
             target = opened
             return try ImageChain(leafFirst: links + [opened] + below)
@@ -108,8 +110,7 @@ struct MergeRun: Sendable {
         return layer
     }
 
-    private func resizeTarget(_ id: GUID?) throws(DiskError) {
-        let size = plan.newVirtualByteCount
+    private func resizeTarget(to size: UInt64, _ id: GUID?) throws(DiskError) {
         func ignore(_: UInt64, _: UInt64) {}
         if let id {
             _ = try VHDXResizer.resize(files.target, to: size, dataWriteGUID: id, progress: ignore)
@@ -133,7 +134,9 @@ struct MergeRun: Sendable {
     private func finish(_ target: any WritableDiskLayer, _ id: GUID?) throws(DiskError) {
         func close() throws(DiskError) -> ImageChain {
             try target.close()
-            if plan.newVirtualByteCount < plan.oldVirtualByteCount { try resizeTarget(id) }
+            if plan.newVirtualByteCount < plan.oldVirtualByteCount {
+                try resizeTarget(to: plan.newVirtualByteCount, id)
+            }
             return try ImageChain(leafFirst: [ImageOpener.layer(reading: files.target)] + below)
         }
         if let disk { try disk.exchange(close) } else { _ = try close() }

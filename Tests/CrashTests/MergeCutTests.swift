@@ -116,7 +116,10 @@ import VHDX
             var after = cut
             after.files[one.target] = (run.files.target as? RecordedFolder.File)?.contents
             let found = try after.contents(of: one.target)
-            if !bytesEqual(found.rawBytes, start.expected.rawBytes) { counts.unfinished += 1 }
+            if !bytesEqual(found.rawBytes, start.expected.rawBytes) {
+                counts.unfinished += 1
+                counts.example = "again: other bytes"
+            }
         } catch {
             counts.unfinished += 1
             counts.example = "again: \(error)"
