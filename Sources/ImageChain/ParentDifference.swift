@@ -111,7 +111,10 @@ struct ParentDifference {
         try Self.fill(mine, from: old, range)
         try Self.fill(theirs, from: new, range)
         done = range.upperBound
-        guard !bytesEqual(mine.bytes(0..<count), theirs.bytes(0..<count)) else { return try zeros.finish(zero) }
+        if bytesEqual(mine.bytes(0..<count), theirs.bytes(0..<count)) {
+            guard ByteCodec.isZero(mine.bytes(0..<count)) else { return try zeros.finish(zero) }
+            return try zeros.add(range, isNeeded: false, zero)
+        }
         var start = 0
         while start < count {
             let need = need(start)

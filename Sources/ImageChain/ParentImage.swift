@@ -17,7 +17,9 @@ struct ParentImage {
         guard options.format != .raw, try ImageOpener.recognise(file) != nil else {
             throw DiskError(
                 .refused, path: path, "neither a VHD nor a VHDX image, and a raw disk is no parent",
-                hint: "it has no id, so that nothing could tell whether it is the right one: vhdconvert makes an image of it")
+                hint:
+                    "it has no id, so that nothing could tell whether it is the right one: vhdconvert makes an image of it"
+            )
         }
         chain = try ImageChain.open(file, options)
         guard chain.layers.count < ImageChain.depthLimit else {

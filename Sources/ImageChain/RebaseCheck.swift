@@ -58,7 +58,8 @@ struct RebaseCheck {
         return DiskError(
             .identityMismatch, path: childFile.path,
             "its parent must have the id \(expected), but \(parentPath) has \(parent.layer.identity)",
-            hint: "bring back the right parent; --safe keeps the contents over another one, as long as the old one is there; "
+            hint:
+                "bring back the right parent; --safe keeps the contents over another one, as long as the old one is there; "
                 + "--force-identity is for a parent whose id alone has changed")
     }
 
@@ -134,6 +135,7 @@ struct RebaseCheck {
         return EditNote(
             .parentModified,
             "\(parentPath) was changed \(rfc3339(unixSeconds: reference.modified)), and when the child was made, "
-                + "\(recorded): it was copied since, or written, which would make the child wrong and which its id does not tell")
+                + "\(recorded): it was copied since, or written, which would make the child wrong and which its id does not tell"
+        )
     }
 }

@@ -77,7 +77,8 @@ public struct Rebasing {
         let keepsParent = check.leads(to: reference)
         oldParents = mode == .safe && !keepsParent ? try Self.oldParents(child, file, path, options) : nil
         notes = check.notes(mode, reference)
-        findings = child.findings.map { (file.path, $0) } + (oldParents?.findings ?? []).map { (file.path, $0) }
+        findings =
+            child.findings.map { (file.path, $0) } + (oldParents?.findings ?? []).map { (file.path, $0) }
             + parent.findings
         replayedPaths = parent.replayedPaths
         chainPaths = parent.chain.layers.map(\.file.path)

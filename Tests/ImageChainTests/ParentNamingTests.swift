@@ -86,7 +86,9 @@ import VHDX
         }
     }
 
-    @Test(arguments: ["base.vhdx", "/images/base.vhdx", "C:base.vhdx", "C:\\", "C:\\folder\\", "C:\\a\nb", "\\\\s\u{85}"])
+    @Test(arguments: [
+        "base.vhdx", "/images/base.vhdx", "C:base.vhdx", "C:\\", "C:\\folder\\", "C:\\a\nb", "\\\\s\u{85}",
+    ])
     func refusedWindowsPaths(_ path: String) throws {
         let error = try diskError(.refused) {
             _ = try reference("child.vhdx", "base.vhdx", ParentNaming(windowsPath: path))

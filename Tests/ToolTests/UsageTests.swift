@@ -74,6 +74,7 @@ import ToolTesting
         for (tool, arguments) in [
             ("vhdcreate", ["new.vhd", "10MB"]), ("vhdcreate", ["new.vhd", "1.5G"]),
             ("vhdcreate", ["--block", "2 M", "new.vhd", "1G"]), ("vhdresize", ["disk.vhd", "1.5G"]),
+            ("vhdsnap", ["--block", "2MB", "disk.vhd", "child.vhd"]),
             ("vhdresize", ["disk.vhd", "+10MB"]), ("vhdcat", ["--range", "1K", "disk.vhd"]),
             ("vhdmap", ["--range", "0+1.5K", "disk.vhd"]), ("vhdcompare", ["--range", "x+1", "disk.vhd", "disk.vhdx"]),
             ("hrl-check", ["--pick", "x", "a.hrl"]), ("hrl-dump", ["--disk", "1", "a.hrl"]),
