@@ -34,18 +34,18 @@ struct RepairAdvice {
                     ["vhdcheck", "--repair=log", argument(link.path)]))
         }
         let kinds = Self.kinds(for: link.findings.filter { !$0.isPendingLog }).filter { $0 != .log }
-        if !kinds.isEmpty { result.append(Self.mend(link.path, kinds)) }
+        if !kinds.isEmpty { result.append(Self.mend(link.path, kinds, "what was found in it can be mended")) }
         if link.errorCount > 0, kinds.isEmpty {
             result.append(Self.check(link.path, "it has errors that no repair mends"))
         }
         return result
     }
 
-    private static func mend(_ path: String, _ kinds: [RepairKind]) -> ChainRepair {
+    private static func mend(_ path: String, _ kinds: [RepairKind], _ reason: String) -> ChainRepair {
         let losses = kinds.compactMap { kind in kind.loss.map { "\(kind.rawValue) can cost: \($0)" } }
         let names = kinds.map(\.rawValue).joined(separator: ",")
         return ChainRepair(
-            .mend, "what was found in it can be mended", ["vhdcheck", "--repair=\(names)", argument(path)],
+            .mend, reason, ["vhdcheck", "--repair=\(names)", argument(path)],
             risk: losses.isEmpty ? nil : losses.joined(separator: "; "))
     }
 
@@ -118,7 +118,8 @@ struct RepairAdvice {
         }
         return [
             parent.damageRepairs.isEmpty
-                ? Self.check(path, "its parent \(path) is damaged") : Self.mend(path, parent.damageRepairs)
+                ? Self.check(path, "its parent \(path) is damaged")
+                : Self.mend(path, parent.damageRepairs, "its parent \(path) is damaged, and can be mended")
         ]
     }
 

@@ -35,7 +35,10 @@ import VHDX
 
     @Test func whole() throws {
         let result = try diagnosis(vhdPair(at: "base.vhd"))
-        #expect(result.isWhole && result.errorCount == 0 && result.warningCount == 0 && result.pendingLogCount == 0)
+        #expect(result.isWhole && result.errorCount == 0 && result.pendingLogCount == 0)
+        // The blocks of these images are smaller than Windows takes.
+        let warnings = result.links.flatMap(\.findings).filter { $0.finding.severity == .warning }
+        #expect(warnings.map(\.finding.detail.code.rawValue) == ["VHD016"] && result.warningCount == 1)
         #expect(result.links.map(\.path) == [scratch.path("leaf.vhd"), scratch.path("base.vhd")])
         #expect(result.links.allSatisfy { $0.repairs.isEmpty && $0.isReadable && $0.checkError == nil })
         let parent = try #require(result.links[0].parent)
@@ -123,9 +126,12 @@ import VHDX
 
     /// The second link is broken: the first is described, the second too.
     @Test func damagedBelow() throws {
-        var bytes = try ChainImages.vhdBase(1)
-        bytes[bytes.count - 100] = 1
-        let base = try scratch.write("base.vhd", bytes)
+        let file = MemoryFile()
+        try VHDCreator.create(
+            on: file, type: .dynamic, virtualByteCount: 1 << 20, uniqueID: ChainImages.id(1),
+            created: DiskTimestamp(rawValue: 0))
+        try file.write([1], at: 512 + 36)
+        let base = try scratch.write("base.vhd", file.allBytes)
         _ = try scratch.write("mid.vhd", ChainImages.vhdChild(2, of: 1, [.relative("base.vhd")], name: "base.vhd"))
         let leaf = try scratch.write(
             "leaf.vhd", ChainImages.vhdChild(3, of: 2, [.relative("mid.vhd")], name: "mid.vhd"))
@@ -135,9 +141,8 @@ import VHDX
         #expect(parent.outcome == .damaged && parent.path == base && parent.damageRepairs == [.checksums])
         #expect(try repair(result.links[1], .mend).command == ["vhdcheck", "--repair=checksums", base])
         // The command does what it says.
-        let file = try PosixFile(base, .write)
-        _ = try ImageChecker.repair(file, as: .vhd, [.checksums], CheckOptions()) { _, _ in }
-        #expect(try diagnosis(leaf).isWhole == true)
+        _ = try ImageChecker.repair(try PosixFile(base, .write), as: .vhd, [.checksums], CheckOptions()) { _, _ in }
+        #expect(try diagnosis(leaf).isWhole)
     }
 
     @Test func noHopeForTheParent() throws {

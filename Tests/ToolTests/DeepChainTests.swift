@@ -15,7 +15,7 @@ import ToolTesting
         var chain = SmallChain(format, in: scratch)
         try chain.add("0.img", [(0, 0xff, 4096)])
         for level in 1...Self.depth {
-            if level % 8 == 0 {
+            if level % 8 == 0, level < Self.depth {
                 try chain.add("\(level).img", [(UInt64(level) * 65536, UInt8(level / 8), 512)])
             } else {
                 try chain.add("\(level).img")
@@ -120,9 +120,9 @@ import ToolTesting
         }
     }
 
-    /// Makes each page of a VHDX's table hold something: its first block is recorded as zeros.
+    /// Makes each page of a VHDX's table hold something: one of its blocks is recorded as zeros.
     private func noteZeroBlocks(_ path: String) throws {
         let file = try PosixFile(path, .write)
-        for page in 0..<UInt64(768) { try file.write([2], at: 3 << 20 + page * 4096) }
+        for page in 0..<UInt64(768) { try file.write([2], at: 3 << 20 + page * 4096 + 1600) }
     }
 }

@@ -12,7 +12,8 @@ enum ExampleFolder {
     static let byteCount: UInt64 = 64 << 20
 
     /// `disk.vhdx` (FAT inside), `disk.vhd`, `old.vhdx`, `new.vhdx`, `log1.hrl` and `log2.hrl` (which lead from old to
-    /// new), `unclosed.hrl`; `worn.vhdx` of four blocks, the second of which was overwritten with zeros.
+    /// new), `unclosed.hrl`; `worn.vhdx` of four blocks, the second of which was overwritten with zeros, and its child
+    /// `snapshot.vhdx`, to which four sectors were written at 1 MiB.
     static func make() throws -> Scratch {
         let scratch = try Scratch()
         try makeDisk(scratch.path("disk.vhdx"), vhdx: true)
@@ -28,6 +29,8 @@ enum ExampleFolder {
         try makeDisk(scratch.path("worn.vhdx"), vhdx: true)
         let blocks: [(UInt64, UInt8, Int)] = (0..<4).map { ($0 << 20, 0x99, 1 << 20) }
         try change(scratch.path("worn.vhdx"), blocks + [(1 << 20, 0, 1 << 20)])
+        var chain = SmallChain(.vhdx, in: scratch, parent: "worn.vhdx")
+        try chain.add("snapshot.vhdx", [(1 << 20, 0x77, 2048)])
         return scratch
     }
 

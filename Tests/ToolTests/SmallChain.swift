@@ -17,10 +17,17 @@ struct SmallChain {
     private(set) var paths: [String] = []
 
     init(
-        _ format: ImageFormat, in scratch: Scratch, byteCount: UInt64 = 64 << 20, blockByteCount: UInt64 = 1 << 20
+        _ format: ImageFormat, in scratch: Scratch, byteCount: UInt64 = 64 << 20, blockByteCount: UInt64? = nil
     ) {
         (self.format, self.scratch) = (format, scratch)
-        (self.byteCount, self.blockByteCount) = (byteCount, blockByteCount)
+        // Small, and such as Windows takes.
+        (self.byteCount, self.blockByteCount) = (byteCount, blockByteCount ?? (format == .vhd ? 512 << 10 : 1 << 20))
+    }
+
+    /// A chain that goes on from an image that is there.
+    init(_ format: ImageFormat, in scratch: Scratch, parent: String) {
+        self.init(format, in: scratch)
+        paths = [scratch.path(parent)]
     }
 
     var leaf: String { paths[paths.count - 1] }

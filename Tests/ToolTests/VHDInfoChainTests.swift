@@ -1,0 +1,143 @@
+import DiskModel
+import Foundation
+import Testing
+import ToolTesting
+
+/// `vhdinfo --chain` with the built tool.
+@Suite struct VHDInfoChainTests {
+    private let scratch = try! Scratch()
+
+    private func chain(_ format: ImageFormat, _ names: [String]) throws -> SmallChain {
+        var chain = SmallChain(format, in: scratch)
+        for (index, name) in names.enumerated() {
+            try chain.add(name, [(UInt64(index) << 20, UInt8(index + 1), 4096)])
+        }
+        return chain
+    }
+
+    private func chainLines(_ arguments: [String], exit: Int32) throws -> [String] {
+        let result = try runTool("vhdinfo", ["--chain"] + arguments, folder: scratch.folder)
+        #expect(result.exit == exit, "\(result.error)")
+        return result.output.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    }
+
+    private func result(_ arguments: [String], exit: Int32) throws -> [String: Any] {
+        let json = try runTool("vhdinfo", ["--json", "--chain"] + arguments, folder: scratch.folder)
+        #expect(json.exit == exit, "\(json.error)")
+        if let complaints = try schemaComplaints(json.output, schema: "vhdinfo") { #expect(complaints == "") }
+        let document = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
+        return try #require(document?["result"] as? [String: Any])
+    }
+
+    /// The command of a repair, as it stands in the text.
+    private func command(_ lines: [String]) throws -> String {
+        let line = try #require(lines.first { $0.hasPrefix("                vhd") }, "\(lines)")
+        return String(line.drop { $0 == " " })
+    }
+
+    @Test(arguments: [ImageFormat.vhd, .vhdx]) func whole(_ format: ImageFormat) throws {
+        _ = try chain(format, ["base", "mid", "leaf"])
+        let lines = try chainLines(["leaf"], exit: 0)
+        #expect(lines[0] == "leaf: chain of 3 images, leaf first")
+        #expect(lines.filter { $0.first?.isNumber == true } == ["0  leaf", "1  mid", "2  base"])
+        #expect(lines.suffix(2) == ["Verdict: whole chain, no warnings", ""])
+        let result = try result(["leaf"], exit: 0)
+        let links = try #require(result["chain"] as? [[String: Any]])
+        #expect(links.map { $0["path"] as? String } == ["leaf", "mid", "base"])
+        let ids = links.compactMap { $0["id"] as? String }
+        let parents = links.map { $0["parent"] as? [String: Any] }
+        #expect(parents[2] == nil && parents[0]?["outcome"] as? String == "match")
+        #expect(parents[0]?["found"] as? String == ids[1] && parents[1]?["found"] as? String == ids[2])
+        let verdict = try #require(result["chain_verdict"] as? [String: Any])
+        #expect(verdict["whole"] as? Bool == true && verdict["images"] as? Int == 3)
+    }
+
+    /// Without the option nothing of it is there but the keys.
+    @Test func withoutIt() throws {
+        _ = try chain(.vhdx, ["base", "leaf"])
+        let json = try runTool("vhdinfo", ["--json", "leaf"], folder: scratch.folder)
+        let document = try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any]
+        let result = try #require(document?["result"] as? [String: Any])
+        #expect(result["chain_verdict"] is NSNull)
+        let link = try #require((result["chain"] as? [[String: Any]])?.first)
+        for key in ["file_size", "log", "readable", "findings", "check_error", "parent", "repairs"] {
+            #expect(link[key] is NSNull, "\(key)")
+        }
+        #expect(try !runTool("vhdinfo", ["leaf"], folder: scratch.folder).output.contains("chain of"))
+        // With --all both are printed, in this order.
+        let all = try chainLines(["--all", "leaf"], exit: 0)
+        let verdicts = all.filter { $0.hasPrefix("Verdict: ") }
+        #expect(verdicts.count == 2 && verdicts[1] == "Verdict: whole chain, no warnings")
+    }
+
+    /// The command, pasted, mends the chain; a name that a shell would take apart comes out whole.
+    @Test(arguments: [ImageFormat.vhd, .vhdx], ["moved", "it's $HOME; a\u{1b}b", "-q"])
+    func commandMends(_ format: ImageFormat, _ name: String) throws {
+        _ = try chain(format, ["base", "leaf"])
+        let contents = try runTool("vhdcat", ["leaf"], folder: scratch.folder).outputBytes
+        try FileManager.default.moveItem(atPath: scratch.path("base"), toPath: scratch.path(name))
+        let lines = try chainLines(["-q", "leaf"], exit: 3)
+        #expect(lines.contains("Verdict: broken chain, the parent of image 0 is missing, no warnings"))
+        #expect(!lines.joined().unicodeScalars.contains("\u{1b}"))
+        let command = try command(lines)
+        let link = try #require((try result(["leaf"], exit: 3)["chain"] as? [[String: Any]])?.first)
+        let repair = try #require((link["repairs"] as? [[String: Any]])?.first)
+        #expect(repair["command"] as? String == command && repair["kind"] as? String == "relink")
+        #expect(repair["arguments"] as? [String] == ["vhdrebase", "--parent", name.hasPrefix("-") ? "./-q" : name, "leaf"])
+        let pasted = try runProgram(
+            "/bin/bash", ["-c", command], folder: scratch.folder,
+            environment: ["PATH": builtProductsFolder + ":/usr/bin:/bin"])
+        guard !name.unicodeScalars.contains("\u{1b}") else {
+            // No image may hold such a name: the command is whole, and refused for that.
+            return #expect(pasted.exit == 2 && !pasted.error.contains("No such file"), "\(pasted.error)")
+        }
+        #expect(pasted.exit == 0, "\(command): \(pasted.error)")
+        #expect(try chainLines(["leaf"], exit: 0).contains("Verdict: whole chain, no warnings"))
+        #expect(try runTool("vhdcat", ["leaf"], folder: scratch.folder).outputBytes == contents)
+    }
+
+    /// Another image stands in the parent's place.
+    @Test func writtenParent() throws {
+        let chain = try chain(.vhdx, ["base", "mid", "leaf"])
+        try FileManager.default.removeItem(atPath: chain.paths[1])
+        var other = SmallChain(.vhdx, in: scratch, parent: "base")
+        try other.add("mid")
+        let lines = try chainLines(["-q", "leaf"], exit: 3)
+        #expect(lines.contains("Verdict: broken chain, the parent of image 0 has another id, no warnings"))
+        #expect(lines.contains { $0.hasPrefix("   repair     mid was written after the child was made, or is another") })
+        #expect(lines.contains { $0.hasPrefix("   risk       the disk shows wrong bytes") })
+        #expect(try command(lines) == "vhdrebase --force-identity --parent mid leaf")
+    }
+
+    /// A pending log does no harm to the status, and the command replays it.
+    @Test func pendingLog() throws {
+        guard let path = try Corpus.path("vhdx-log-replay.vhdx") else { return }
+        try FileManager.default.copyItem(atPath: path, toPath: scratch.path("dirty.vhdx"))
+        let lines = try chainLines(["-q", "dirty.vhdx"], exit: 0)
+        #expect(lines.contains("Verdict: whole chain, no warnings, 1 pending log"))
+        #expect(try command(lines) == "vhdcheck --repair=log dirty.vhdx")
+        #expect(try runTool("vhdcheck", ["--repair=log", "dirty.vhdx"], folder: scratch.folder).exit == 0)
+        #expect(try chainLines(["dirty.vhdx"], exit: 0).contains("Verdict: whole chain, no warnings"))
+    }
+
+    /// A warning raises the status, and the image it is about shows it.
+    @Test func warnings() throws {
+        guard let folder = try Corpus.unpackedFolder() else { return }
+        for name in ["xen-child.vhd", "xen-dyn.vhd"] {
+            try FileManager.default.copyItem(atPath: "\(folder)/\(name)", toPath: scratch.path(name))
+        }
+        let result = try result(["xen-child.vhd"], exit: 3)
+        let links = try #require(result["chain"] as? [[String: Any]])
+        #expect((links[0]["findings"] as? [[String: Any]])?.map { $0["code"] as? String } == ["VHD030"])
+        #expect((links[1]["findings"] as? [Any])?.isEmpty == true)
+        #expect((result["chain_verdict"] as? [String: Any])?["warnings"] as? Int == 1)
+    }
+
+    @Test func rawAndAbsent() throws {
+        _ = try scratch.write("disk.raw", [UInt8](repeating: 1, count: 4096))
+        #expect(try chainLines(["--format", "raw", "disk.raw"], exit: 0).contains("Verdict: whole chain, no warnings"))
+        let absent = try runTool("vhdinfo", ["--chain", "absent"], folder: scratch.folder)
+        #expect(absent.exit == 2 && absent.output == "")
+        #expect(absent.error == "vhdinfo: absent: open: No such file or directory\n")
+    }
+}
