@@ -27,7 +27,7 @@ public final class Merge: Sendable {
         quick.checksSharedSpace = false
         let outline = try MergeOutline(child, into: ancestor, quick)
         // What is planned must be what is locked.
-        let files = plansOnly ? nil : try HostMergeFiles(links: outline.links, target: outline.target)
+        let files = plansOnly ? nil : try HostMergeFiles(outline)
         let chain = try ImageChain.open(child, options)
         let now = try MergeOutline(child, into: ancestor, quick)
         guard now == outline, files == nil || files?.identities == now.identities else {
@@ -64,7 +64,9 @@ struct MergeOutline: Equatable {
     /// Leaf first.
     let links: [String]
     let target: String
-    /// Of the links and the target.
+    /// What an interrupted merge into this target left of images between, the lowest last.
+    let leftovers: [String]
+    /// Of the links, the target and the leftovers.
     let identities: [PosixFile.Identity]
 
     init(_ child: String, into ancestor: String?, _ options: OpenOptions) throws(DiskError) {
@@ -89,7 +91,10 @@ struct MergeOutline: Equatable {
         }
         links = chain.prefix(index).map(\.path)
         target = chain[index].path
-        self.identities = Array(identities.prefix(index + 1))
+        leftovers = index == 1 ? MergeTrace.leftovers(of: chain[0], above: identities[1], options) : []
+        var own = Array(identities.prefix(index + 1))
+        for path in leftovers { own.append(try Self.identity(path)) }
+        self.identities = own
     }
 
     private static func identity(_ path: String) throws(DiskError) -> PosixFile.Identity {

@@ -7,51 +7,92 @@ import Glibc
 protocol MergeFiles: Sendable {
     /// Leaf first.
     var links: [any BlockFile] { get }
+    /// What an interrupted merge left between the leaf and the target, which the leaf names already; the lowest last.
+    var leftovers: [any BlockFile] { get }
     var target: any BlockFile { get }
     /// How the leaf is to name the target, which is at rest, when it becomes its child.
-    func reference(to target: any DiskLayer) throws(DiskError) -> ParentReference
-    /// Takes a link's name away; durable when it returns.
-    func remove(_ link: Int) throws(IOError)
+    /// - Parameter keepsTrace: whether its absolute path is to lead to the image that was its parent, by which the same
+    ///   merge, run again, finds what is still to be removed. Readers find the target by its relative path.
+    func reference(to target: any DiskLayer, keepsTrace: Bool) throws(DiskError) -> ParentReference
+    /// Takes the name of a link or leftover away; durable when it returns.
+    func remove(_ file: any BlockFile) throws(IOError)
 }
 
 /// Files of the host.
 struct HostMergeFiles: MergeFiles {
-    let paths: [String]
-    let targetPath: String
-    private let files: [PosixFile]
+    private let linkFiles: [PosixFile]
+    private let leftoverFiles: [PosixFile]
     private let targetFile: PosixFile
-    var links: [any BlockFile] { files }
+    var links: [any BlockFile] { linkFiles }
+    var leftovers: [any BlockFile] { leftoverFiles }
     var target: any BlockFile { targetFile }
 
     /// Takes the locks.
     /// - Throws: `.busy` when somebody writes one of them.
-    init(links paths: [String], target: String) throws(DiskError) {
-        func locked(_ path: String) throws(DiskError) -> PosixFile {
-            do throws(IOError) { return try PosixFile(path, .write) } catch {
-                var failure = DiskError(error, doing: "opening for writing")
-                if error.reason == .errno(EACCES) {
-                    failure.hint = "both sides of a merge are written: make the file writable"
-                }
-                throw failure
-            }
+    init(_ outline: MergeOutline) throws(DiskError) {
+        func locked(_ paths: [String]) throws(DiskError) -> [PosixFile] {
+            var files: [PosixFile] = []
+            for path in paths { files.append(try Self.locked(path)) }
+            return files
         }
-        (self.paths, targetPath) = (paths, target)
-        var files: [PosixFile] = []
-        for path in paths { files.append(try locked(path)) }
-        self.files = files
-        targetFile = try locked(target)
+        linkFiles = try locked(outline.links)
+        leftoverFiles = try locked(outline.leftovers)
+        targetFile = try Self.locked(outline.target)
     }
 
-    var identities: [PosixFile.Identity] { (files + [targetFile]).map(\.identity) }
-
-    func reference(to target: any DiskLayer) throws(DiskError) -> ParentReference {
-        try ParentNaming().reference(for: paths[0], to: target, in: targetFile)
+    private static func locked(_ path: String) throws(DiskError) -> PosixFile {
+        do throws(IOError) { return try PosixFile(path, .write) } catch {
+            var failure = DiskError(error, doing: "opening for writing")
+            if error.reason == .errno(EACCES) {
+                failure.hint = "both sides of a merge are written: make the file writable"
+            }
+            throw failure
+        }
     }
 
-    func remove(_ link: Int) throws(IOError) {
+    /// In the order of `MergeOutline.identities`.
+    var identities: [PosixFile.Identity] { (linkFiles + [targetFile] + leftoverFiles).map(\.identity) }
+
+    func reference(to target: any DiskLayer, keepsTrace: Bool) throws(DiskError) -> ParentReference {
+        var result = try ParentNaming().reference(for: linkFiles[0].path, to: target, in: targetFile)
+        if keepsTrace, let former = (linkFiles.dropFirst() + leftoverFiles).first {
+            result.absolutePath = try MergeTrace.text(for: former.path)
+        }
+        return result
+    }
+
+    func remove(_ file: any BlockFile) throws(IOError) {
         // Another file of that name is not ours to remove.
-        guard let there = try? PosixFile(paths[link]), there.identity == files[link].identity else { return }
-        guard unsafe unlink(paths[link]) == 0 else { throw IOError("unlink", path: paths[link], .errno(errno)) }
-        try syncFolder(of: paths[link])
+        guard let own = file.hostFile, let there = try? PosixFile(own.path), there.identity == own.identity else { return }
+        guard unsafe unlink(own.path) == 0 else { throw IOError("unlink", path: own.path, .errno(errno)) }
+        try syncFolder(of: own.path)
+    }
+}
+
+/// The mark that a leaf bears while the images between it and the target are being removed: its parent is the target, by
+/// its relative path, and its absolute path leads to the image that was its parent.
+enum MergeTrace {
+    static func text(for path: String) throws(DiskError) -> String? {
+        ParentNaming.backslashed(try ParentNaming.realPath(path))
+    }
+
+    /// The images that a mark leads to: from the leaf's former parent down to the target, without it. Empty without a mark,
+    /// and where the former parent does not stand on this very target.
+    static func leftovers(of leaf: ChainLink, above target: PosixFile.Identity, _ options: OpenOptions) -> [String] {
+        for locator in leaf.layer.parentLink?.locators ?? [] where locator.kind == .absolute {
+            guard locator.path.hasPrefix("\\"), !locator.path.hasPrefix("\\\\") else { continue }
+            let path = String(locator.path.map { $0 == "\\" ? "/" : $0 })
+            guard let first = try? PosixFile(path).identity, first != target,
+                let links = try? ImageChain.walk(path, options).links,
+                let end = links.firstIndex(where: { (try? PosixFile($0.path).identity) == target })
+            else { continue }
+            let names = links.prefix(end).map(\.path)
+            // The leaf itself is none of them.
+            guard let own = try? PosixFile(leaf.path).identity,
+                !names.contains(where: { (try? PosixFile($0).identity) == own })
+            else { continue }
+            return names
+        }
+        return []
     }
 }

@@ -18,6 +18,8 @@ public struct MergePlan: Sendable {
     public var newBlockByteCount: UInt64 = 0
     /// A merge of these images was begun before and interrupted.
     public var resumes = false
+    /// Images between that it had merged, and had still to remove.
+    public var leftovers: [String] = []
     /// Images that will not read right any more: children of the target and of the links, other than the links.
     public var invalidated: [ChildImage] = []
     /// Children of the leaf, which lose their parent unless it is kept.

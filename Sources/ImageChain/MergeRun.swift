@@ -21,16 +21,17 @@ import VHDX
 ///  5. A target larger than the leaf shrinks. *Cut: nobody looks behind the leaf's end.*
 ///
 /// Then the target shows what the leaf shows, and the links can go. Without keeping the files:
-///  6. Where links lie between: the leaf is made a child of the target itself. *Cut: it shows the same either way.*
+///  6. Where links lie between: the leaf is made a child of the target itself; its absolute path leads to its former
+///     parent for now. *Cut: it shows the same either way, and the same call finds those between by that path.*
 ///  7. The links between are removed, the lowest first, then the leaf, each durably. *Cut: the leaf stands on the target;
-///     those between have no parent, or one with another id.*
+///     what is left of those between has no parent.*
 ///  8. VHD: the target gets a new Unique ID, so that other children do not pass for right. *Cut: it has the old one; the
 ///     merge is complete, and only that protection is missing.*
 ///
 /// Keeping them:
-///  9. The leaf is made a child of the target under its new id. *Cut: as after 6.*
-/// 10. Where links lie between: the lowest one loses its parent's id, since it would show a mixture. VHDX: its
-///     `parent_linkage2` is cleared; VHD: its Parent Unique ID becomes one that nobody has. *Cut: it can still be opened.*
+///  9. Where links lie between: as 6; then the lowest one loses its parent's id, since it would show a mixture. VHDX: its
+///     `parent_linkage2` is cleared; VHD: its Parent Unique ID becomes one that nobody has. *Cut: as after 6.*
+/// 10. The leaf is made a child of the target under its new id, with right paths. *Cut: the same.*
 struct MergeRun: Sendable {
     let format: ImageFormat
     let files: any MergeFiles
@@ -146,20 +147,23 @@ struct MergeRun: Sendable {
 
     /// Steps 6 to 10.
     private func settle(keepsFiles: Bool) throws(DiskError) {
-        let hasLinksBetween = files.links.count > 1
-        if hasLinksBetween || keepsFiles && !plan.changesNothing { try relinkLeaf() }
-        guard !keepsFiles else {
-            if hasLinksBetween, !plan.changesNothing { try cutLoose() }
+        let between = files.links.dropFirst() + files.leftovers
+        let isMixed = !plan.changesNothing || plan.resumes
+        if !between.isEmpty { try relinkLeaf(keepsTrace: true) }
+        if keepsFiles {
+            if isMixed, let lowest = between.last { try cutLoose(lowest) }
+            if isMixed || !between.isEmpty { try relinkLeaf(keepsTrace: false) }
             return
         }
-        for link in (hasLinksBetween ? 1..<files.links.count : 0..<0).reversed() { try remove(link) }
-        try remove(0)
-        if format == .vhd, !plan.changesNothing { try VHDLinkEditor.setUniqueID(files.target, to: newGUID()) }
+        for file in between.reversed() { try remove(file) }
+        try remove(files.links[0])
+        if format == .vhd, isMixed { try VHDLinkEditor.setUniqueID(files.target, to: newGUID()) }
     }
 
-    private func relinkLeaf() throws(DiskError) {
+    private func relinkLeaf(keepsTrace: Bool) throws(DiskError) {
         let leaf = files.links[0]
-        let reference = try files.reference(to: ImageOpener.layer(reading: files.target))
+        let reference = try files.reference(
+            to: ImageOpener.layer(reading: files.target), keepsTrace: keepsTrace)
         if format == .vhdx {
             try VHDXLinkEditor.relink(leaf, to: reference, changesData: false)
         } else {
@@ -167,8 +171,7 @@ struct MergeRun: Sendable {
         }
     }
 
-    private func cutLoose() throws(DiskError) {
-        let lowest = files.links[files.links.count - 1]
+    private func cutLoose(_ lowest: any BlockFile) throws(DiskError) {
         if format == .vhdx {
             try VHDXLinkEditor.setSecondLinkage(lowest, to: nil)
         } else {
@@ -176,8 +179,8 @@ struct MergeRun: Sendable {
         }
     }
 
-    private func remove(_ link: Int) throws(DiskError) {
-        do throws(IOError) { try files.remove(link) } catch {
+    private func remove(_ file: any BlockFile) throws(DiskError) {
+        do throws(IOError) { try files.remove(file) } catch {
             var failure = DiskError(error, doing: "removing a merged image")
             failure.hint = "its data is in \(files.target.path); remove the file by hand"
             throw failure

@@ -97,7 +97,7 @@ public struct ParentNaming: Sendable, Equatable {
     }
 
     /// This machine's path between backslashes; nil for one that would lead elsewhere so.
-    private static func backslashed(_ path: String) -> String? {
+    static func backslashed(_ path: String) -> String? {
         guard problem(path) == nil else { return nil }
         return path.split(separator: "/").map { "\\" + $0 }.joined()
     }

@@ -118,6 +118,23 @@ struct MergeFolder {
         return names.dropLast()
     }
 
+    /// What an interrupted merge left between the leaf and its parent, by the leaf's absolute path.
+    private func leftovers(above target: String) throws -> [String] {
+        let absolute = try layer(Self.leaf).parentLink?.locators.first { $0.kind == .absolute }
+        guard var name = absolute.flatMap(ParentSearch.lastComponent), name != target, files[name] != nil else { return [] }
+        var names: [String] = []
+        while name != target {
+            names.append(name)
+            guard let link = try layer(name).parentLink,
+                let next = link.locators.compactMap(ParentSearch.lastComponent).first(where: {
+                    (try? layer($0)).map { link.identities.contains($0.identity) } ?? false
+                })
+            else { return [] }
+            name = next
+        }
+        return names
+    }
+
     /// A merge of the leaf into a target, on files that remember.
     func run(in folder: RecordedFolder, into target: String) throws -> MergeRun {
         let names = try links(into: target)
@@ -128,22 +145,28 @@ struct MergeFolder {
             oldVirtualByteCount: chain.layers[names.count].geometry.virtualByteCount,
             newVirtualByteCount: chain.geometry.virtualByteCount)
         try MergePlanner.measure(Array(chain.layers.prefix(names.count)), chain.layers[names.count], &plan)
-        let links = names.map { folder.add($0, files[$0] ?? .init()) }
+        plan.leftovers = try names.count == 1 ? leftovers(above: target) : []
+        plan.resumes = !plan.leftovers.isEmpty
+        func add(_ names: [String]) -> [any BlockFile] { names.map { folder.add($0, files[$0] ?? .init()) } }
         let recorded = FolderMergeFiles(
-            folder: folder, names: names, links: links, target: folder.add(target, files[target] ?? .init()))
-        for (name, contents) in files where name != target && !names.contains(name) { _ = folder.add(name, contents) }
+            folder: folder, links: add(names), leftovers: add(plan.leftovers), target: add([target])[0])
+        let known = names + plan.leftovers + [target]
+        for (name, contents) in files where !known.contains(name) { _ = folder.add(name, contents) }
         return MergeRun(format: format, files: recorded, below: below, plan: plan)
     }
 }
 
 struct FolderMergeFiles: MergeFiles {
     let folder: RecordedFolder
-    let names: [String]
     let links: [any BlockFile]
+    let leftovers: [any BlockFile]
     let target: any BlockFile
 
-    func reference(to target: any DiskLayer) throws(DiskError) -> ParentReference {
-        ParentReference(identity: target.identity, modified: 1_700_000_000, relativePath: self.target.path)
+    func reference(to target: any DiskLayer, keepsTrace: Bool) throws(DiskError) -> ParentReference {
+        let former = (links.dropFirst() + leftovers).first
+        return ParentReference(
+            identity: target.identity, modified: 1_700_000_000, relativePath: self.target.path,
+            absolutePath: "\\" + ((keepsTrace ? former : nil) ?? self.target).path)
     }
-    func remove(_ link: Int) throws(IOError) { folder.remove(names[link]) }
+    func remove(_ file: any BlockFile) throws(IOError) { folder.remove(file.path) }
 }

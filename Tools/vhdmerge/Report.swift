@@ -25,7 +25,7 @@ struct Report {
         if isDryRun, plan.newBlockByteCount > 0 {
             lines.append("  its file would grow by \(size(plan.newBlockByteCount)) at most")
         }
-        let names = plan.links.map(printable).joined(separator: ", ")
+        let names = (plan.links + plan.leftovers).map(printable).joined(separator: ", ")
         if keepsFiles {
             lines.append("  \(isDryRun ? "would be kept" : "kept"): \(names)")
         } else {
@@ -39,7 +39,7 @@ struct Report {
         func images(_ list: [ChildImage]) -> JSONValue {
             .array(list.map { ["path": .string($0.path), "parent": .string($0.parent)] })
         }
-        let removed = isDone && !keepsFiles ? plan.links : []
+        let removed = isDone && !keepsFiles ? plan.links + plan.leftovers : []
         return [
             "child": .string(plan.links[0]), "target": .string(plan.target),
             "format": .string(plan.format.rawValue), "links": .array(plan.links.map(JSONValue.string)),
