@@ -254,7 +254,8 @@ struct BlockMap: Sendable {
         var position = range.lowerBound
         while position < range.upperBound, result.count <= limit {
             let sector = (position - blockStart) / sectorSize
-            let (isInFile, count) = try bitmaps.run(from: sector, of: bits, in: file)
+            let last = (range.upperBound - blockStart).dividedRoundingUp(by: sectorSize)
+            let (isInFile, count) = try bitmaps.run(in: sector..<last, of: bits, file: file)
             let end = min(range.upperBound, blockStart + (sector + count) * sectorSize)
             result.appendRun(
                 Extent(

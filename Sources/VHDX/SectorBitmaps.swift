@@ -24,33 +24,47 @@ struct SectorBitmaps: Sendable {
 
         /// Counted from the start of the file, in bits.
         var firstBit: UInt64 { fileOffset * 8 }
-        var endBit: UInt64 { (fileOffset + byteCount) * 8 }
         var pageCount: Int { Int(byteCount.dividedRoundingUp(by: Layout.pageByteCount)) }
     }
 
     /// Bounds the unchanged pages kept, in bytes.
     mutating func limitCache(to byteCount: Int) { pages.limit(to: byteCount) }
 
-    /// The value of a sector's bit, and how many from it on have that value, up to the end of its page or block.
+    /// The value of the first sector's bit, and how many from it on have that value, up to the end of the page.
+    /// - Parameter sectors: counted from the block's first one; not empty. No bit outside is looked at.
     mutating func run(
-        from sector: UInt64, of place: Place, in file: any BlockFile
+        in sectors: Range<UInt64>, of place: Place, file: any BlockFile
     ) throws(IOError) -> (isSet: Bool, count: UInt64) {
-        let bit = place.firstBit + sector
-        let pageStart = bit.roundedDown(to: Self.bitsPerPage)
-        let page = try pages.page(at: pageStart / 8, in: file)
-        var at = bit - pageStart
-        let first = at
-        let end = min(Self.bitsPerPage, place.endBit - pageStart)
+        let bit = place.firstBit + sectors.lowerBound
+        let page = try pages.page(at: bit.roundedDown(to: Self.bitsPerPage) / 8, in: file)
+        let at = bit % Self.bitsPerPage
         let isSet = page[Int(at / 8)] >> (at % 8) & 1 == 1
+        return (isSet, Self.count(of: isSet, at..<at + (sectors.upperBound - sectors.lowerBound), page))
+    }
+
+    /// How many set bits follow each other from the first sector on, up to the end of the page; 0 when it is clear.
+    private mutating func setCount(
+        in sectors: Range<UInt64>, of place: Place, _ file: any BlockFile
+    ) throws(IOError) -> UInt64 {
+        let bit = place.firstBit + sectors.lowerBound
+        let page = try pages.page(at: bit.roundedDown(to: Self.bitsPerPage) / 8, in: file)
+        let at = bit % Self.bitsPerPage
+        return Self.count(of: true, at..<at + (sectors.upperBound - sectors.lowerBound), page)
+    }
+
+    /// How many bits of a page have a value, one behind the other, from the start of a range, which may go on behind the
+    /// page's end.
+    private static func count(of isSet: Bool, _ bits: Range<UInt64>, _ page: [UInt8]) -> UInt64 {
+        let end = min(bits.upperBound, bitsPerPage)
+        var at = bits.lowerBound
         while at < end {
-            // Blocks have at least 32 bytes of bits, so words never cross the end of a block's bits.
             let word = page.rawBytes.integer(at: Int(at / 64 * 8), as: UInt64.self, .little) >> (at % 64)
             let same = UInt64((isSet ? ~word : word).trailingZeroBitCount)
             let left = 64 - at % 64
             at += min(same, left)
             if same < left { break }
         }
-        return (isSet, at - first)
+        return min(at, end) - bits.lowerBound
     }
 
     // MARK: Changing
@@ -64,9 +78,8 @@ struct SectorBitmaps: Sendable {
             let bit = place.firstBit + sector
             let pageStart = bit.roundedDown(to: Self.bitsPerPage)
             let end = min(place.firstBit + sectors.upperBound, pageStart + Self.bitsPerPage)
-            let (isSet, count) = try run(from: sector, of: place, in: file)
             // What is set already needs no log.
-            if !isSet || count < end - bit {
+            if try setCount(in: sector..<sector + (end - bit), of: place, file) < end - bit {
                 try pages.change(at: pageStart / 8, in: file) { page in
                     page.setBits(Int(bit - pageStart)..<Int(end - pageStart))
                 }
@@ -96,8 +109,8 @@ struct SectorBitmaps: Sendable {
         var first = firstClear[place.fileOffset] ?? 0
         if sectors.contains(first) { first = sectors.upperBound }
         while first < place.sectorCount {
-            let (isSet, count) = try run(from: first, of: place, in: file)
-            if !isSet { break }
+            let count = try setCount(in: first..<place.sectorCount, of: place, file)
+            if count == 0 { break }
             first += count
         }
         if firstClear.count >= Self.keptFirstClearCount { firstClear = [:] }
