@@ -58,7 +58,7 @@ import ToolTesting
         let judge = try TortureJudge(Self.contents)
         return TortureCase(
             tool: "vhdrebase", arguments: ["-q"] + (job.isRebase ? ["--safe"] : []) + ["--parent", new, child],
-            template: template, neededByteCount: job.isRebase ? 60 << 20 : 1 << 20, growing: child,
+            template: template, neededByteCount: job.isRebase ? 80 << 20 : 1 << 20, growing: child,
             names: [old, new, child]
         ) { folder in
             let path = "\(folder)/\(child)"
