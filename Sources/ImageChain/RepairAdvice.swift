@@ -83,7 +83,9 @@ struct RepairAdvice {
 
     private func inPlace(_ parent: ParentDiagnosis) -> [ChainRepair] {
         guard !parent.isInPlace, let path = parent.path else { return [] }
-        return [relink(to: path, "its parent was moved: it was found by its name, not where the paths in the file lead")]
+        return [
+            relink(to: path, "its parent was moved: it was found by its name, not where the paths in the file lead")
+        ]
     }
 
     private func relink(to path: String, _ reason: String) -> ChainRepair {
@@ -102,7 +104,8 @@ struct RepairAdvice {
             : "is another image, or was given another id"
         return [
             ChainRepair(
-                .forceRelink, "\(path) \(meaning); \(bringBack). Only if its contents are as they were, take it as it is",
+                .forceRelink,
+                "\(path) \(meaning); \(bringBack). Only if its contents are as they were, take it as it is",
                 ["vhdrebase", "--force-identity", "--parent", argument(path), argument(link.path)],
                 risk: "the disk shows wrong bytes if the parent's contents changed since the child was made")
         ]

@@ -133,7 +133,8 @@ import VHDX
         try file.write([1], at: 512 + 36)
         let base = try scratch.write("base.vhd", file.allBytes)
         _ = try scratch.write("mid.vhd", ChainImages.vhdChild(2, of: 1, [.relative("base.vhd")], name: "base.vhd"))
-        let leaf = try scratch.write("leaf.vhd", ChainImages.vhdChild(3, of: 2, [.relative("mid.vhd")], name: "mid.vhd"))
+        let leaf = try scratch.write(
+            "leaf.vhd", ChainImages.vhdChild(3, of: 2, [.relative("mid.vhd")], name: "mid.vhd"))
         let result = try diagnosis(leaf)
         #expect(result.links.count == 2 && !result.isWhole && result.links[0].repairs.isEmpty)
         let parent = try #require(result.links[1].parent)

@@ -44,7 +44,8 @@ import ToolTesting
         let raw = try scratch.write("contents.raw", expected)
         #expect(try runTool("vhdcompare", ["--format", "raw", deepest, raw]).exit == 0)
 
-        let map = try runTool("vhdmap", ["--chain", "--tsv", "--columns", "start,layer", "--range", "64K+16M", deepest])
+        let map = try runTool(
+            "vhdmap", ["--chain", "--tsv", "--columns", "start,layer", "--range", "64K+16M", deepest])
         let rows = map.output.split(separator: "\n").map(String.init)
         for (offset, _) in sectors(upTo: Self.depth - 1) where offset < 16 << 20 {
             #expect(rows.contains("\(offset)\t\(Self.depth - 1 - offset / 65536)"))
