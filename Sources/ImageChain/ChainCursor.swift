@@ -1,3 +1,4 @@
+import BlockIO
 import DiskModel
 
 /// Goes through a range of a chain once, in order: each run with the layer that its bytes come from.
@@ -14,11 +15,17 @@ struct ChainCursor {
 
     /// What is known of a layer from the cursor's position on.
     private struct Level {
+        let file: any BlockFile
+        let byteCount: UInt64
         /// Up to here the layers above show this one's bytes.
         var end: UInt64
         /// What the layer said last, without gaps; behind `end` there may be more.
         var extents: [Extent] = []
         var next = 0
+
+        init(_ layer: any DiskLayer, end: UInt64) {
+            (file, byteCount, self.end) = (layer.file, layer.geometry.virtualByteCount, end)
+        }
     }
 
     private let layers: [any DiskLayer]
@@ -38,7 +45,7 @@ struct ChainCursor {
         self.layers = layers
         (position, end) = (range.lowerBound, range.upperBound)
         leafBatchCount = min(max(limit, 1), 1024)
-        levels = [Level(end: range.upperBound)]
+        levels = [Level(layers[0], end: range.upperBound)]
     }
 
     /// The next run, never `.parent`; nil at the end of the range. Two runs may go on in each other.
@@ -49,10 +56,14 @@ struct ChainCursor {
             let run = try run()
             guard run.source == .parent else {
                 position = run.end
-                return MappedExtent(run, layer: depth, file: layers[depth].file)
+                return MappedExtent(run, layer: depth, file: levels[depth].file)
             }
             depth += 1
-            if depth < levels.count { levels[depth].end = run.end } else { levels.append(Level(end: run.end)) }
+            if depth < levels.count {
+                levels[depth].end = run.end
+            } else {
+                levels.append(Level(layers[depth], end: run.end))
+            }
         }
     }
 
@@ -60,7 +71,7 @@ struct ChainCursor {
     private mutating func run() throws(DiskError) -> Extent {
         let levelEnd = levels[depth].end
         // A child may be larger than its parent: zeros there.
-        guard position < layers[depth].geometry.virtualByteCount else {
+        guard position < levels[depth].byteCount else {
             return Extent(offset: position, byteCount: levelEnd - position, source: .hole)
         }
         while levels[depth].next < levels[depth].extents.count,
@@ -79,8 +90,7 @@ struct ChainCursor {
 
     /// Asks the current level's layer from the position on.
     private mutating func ask() throws(DiskError) {
-        let layer = layers[depth]
-        let byteCount = layer.geometry.virtualByteCount
+        let (layer, byteCount) = (layers[depth], levels[depth].byteCount)
         let needed = position..<min(levels[depth].end, byteCount)
         // Nothing of the old answer is kept while the new one is made.
         levels[depth].extents = []

@@ -120,7 +120,7 @@ public final class ImageChain: VirtualDisk {
 extension [MappedExtent] {
     /// Appends a run, joined with the last where it goes on in the same layer.
     mutating func appendRun(_ next: MappedExtent) {
-        if let last, last.layer == next.layer, last.extent.goesOn(in: next.extent) {
+        if count > 0, self[count - 1].layer == next.layer, self[count - 1].extent.goesOn(in: next.extent) {
             return self[count - 1].extent.byteCount += next.extent.byteCount
         }
         append(next)

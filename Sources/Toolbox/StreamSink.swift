@@ -5,6 +5,8 @@ import ImageChain
 
 /// Contents of a disk to a stream.
 public struct StreamSink {
+    /// Telling of every small run would cost more than sending it.
+    private static let progressByteCount: UInt64 = 1 << 20
     private let out: OutputStream
     private let zeroPage = IOBuffer(byteCount: 256 << 10)
 
@@ -30,6 +32,7 @@ extension StreamSink {
     public func send(_ disk: any VirtualDisk, _ range: Range<UInt64>, progress: (UInt64) -> Void) throws {
         let stream = DiskStream(disk)
         var position = range.lowerBound
+        var told = position
         while position < range.upperBound {
             for mapped in try disk.extents(in: position..<range.upperBound, limit: 1024) {
                 let extent = mapped.extent
@@ -42,9 +45,12 @@ extension StreamSink {
                 case .zero, .hole, .parent: try zeros(extent.offset, extent.byteCount)
                 }
                 position = extent.end
+                guard position - told >= Self.progressByteCount else { continue }
                 progress(position)
+                told = position
             }
         }
+        progress(position)
         try finish()
     }
 }

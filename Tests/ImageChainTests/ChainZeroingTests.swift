@@ -75,9 +75,8 @@ import Testing
     @Test func hugeDiscard() throws {
         let size: UInt64 = 64 << 40
         let leaf = EmptyLayer(byteCount: size, hasParent: true)
-        let layers = [
-            leaf, EmptyLayer(byteCount: size / 2, hasParent: true), EmptyLayer(byteCount: 512, hasParent: false),
-        ]
+        let middle = EmptyLayer(byteCount: size / 2, hasParent: true)
+        let layers = [leaf, middle, EmptyLayer(byteCount: 512, hasParent: false)]
         let chain = try ImageChain(leafFirst: layers, writableLeaf: leaf)
         try chain.writeZeroes(0..<size)
         #expect(leaf.writes == [])

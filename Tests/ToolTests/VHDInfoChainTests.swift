@@ -83,7 +83,8 @@ import ToolTesting
         let link = try #require((try result(["leaf"], exit: 3)["chain"] as? [[String: Any]])?.first)
         let repair = try #require((link["repairs"] as? [[String: Any]])?.first)
         #expect(repair["command"] as? String == command && repair["kind"] as? String == "relink")
-        #expect(repair["arguments"] as? [String] == ["vhdrebase", "--parent", name.hasPrefix("-") ? "./-q" : name, "leaf"])
+        #expect(
+            repair["arguments"] as? [String] == ["vhdrebase", "--parent", name.hasPrefix("-") ? "./-q" : name, "leaf"])
         let pasted = try runProgram(
             "/bin/bash", ["-c", command], folder: scratch.folder,
             environment: ["PATH": builtProductsFolder + ":/usr/bin:/bin"])
@@ -104,7 +105,8 @@ import ToolTesting
         try other.add("mid")
         let lines = try chainLines(["-q", "leaf"], exit: 3)
         #expect(lines.contains("Verdict: broken chain, the parent of image 0 has another id, no warnings"))
-        #expect(lines.contains { $0.hasPrefix("   repair     mid was written after the child was made, or is another") })
+        #expect(
+            lines.contains { $0.hasPrefix("   repair     mid was written after the child was made, or is another") })
         #expect(lines.contains { $0.hasPrefix("   risk       the disk shows wrong bytes") })
         #expect(try command(lines) == "vhdrebase --force-identity --parent mid leaf")
     }

@@ -7,8 +7,8 @@ import ToolTesting
 @Suite struct VHDMapChainTests {
     /// Four layers; each has a sector of its own in the first block, the base the whole block.
     private func chain(_ format: ImageFormat, _ scratch: Scratch) throws -> SmallChain {
-        var chain = SmallChain(format, in: scratch)
-        try chain.add("0", [(0, 0x10, 1 << 20)])
+        var chain = SmallChain(format, in: scratch, blockByteCount: 2 << 20)
+        try chain.add("0", [(0, 0x10, 2 << 20)])
         for level in 1..<4 { try chain.add("\(level)", [(UInt64(level) * 4096, UInt8(level), 512)]) }
         return chain
     }
@@ -26,10 +26,10 @@ import ToolTesting
         #expect(rows[1] == row(0, 4096, 3))
         for level in 1..<4 {
             #expect(rows[level * 2] == row(level * 4096, 512, 3 - level))
-            let end = level < 3 ? (level + 1) * 4096 : 1 << 20
+            let end = level < 3 ? (level + 1) * 4096 : 2 << 20
             #expect(rows[level * 2 + 1] == row(level * 4096 + 512, end - level * 4096 - 512, 3))
         }
-        #expect(rows[8] == "\(1 << 20)\t\(63 << 20)\thole\t3\t\(chain.paths[0])" && rows.count == 9)
+        #expect(rows[8] == "\(2 << 20)\t\(62 << 20)\thole\t3\t\(chain.paths[0])" && rows.count == 9)
     }
 
     /// One sector: text, JSON and TSV name number and path of its layer.

@@ -90,8 +90,7 @@ struct ChainScreen {
             return row("tried", "\(candidate.path) (\(candidate.key)): \(outcome)" + (detail.map { ", \($0)" } ?? ""))
         }
         // The rules between the two have told the rest as findings of the check.
-        let differences =
-            parent.outcome == .match ? parent.differences.filter { $0.what == .virtualSize } : parent.differences
+        let differences = parent.differences.filter { parent.outcome != .match || $0.what == .virtualSize }
         lines += differences.map { row("differs", text($0)) }
         if let scan = parent.scan { lines.append(row("looked", text(scan))) }
         return lines
@@ -127,8 +126,8 @@ struct ChainScreen {
         var words = [diagnosis.isWhole ? "whole chain" : broken]
         let errors = diagnosis.errorCount - (diagnosis.isWhole ? 0 : 1)
         if errors > 0 { words.append(counted(errors, "error", "errors")) }
-        words.append(
-            diagnosis.warningCount == 0 ? "no warnings" : counted(diagnosis.warningCount, "warning", "warnings"))
+        let warnings = diagnosis.warningCount
+        words.append(warnings == 0 ? "no warnings" : counted(warnings, "warning", "warnings"))
         let logs = diagnosis.pendingLogCount
         if logs > 0 { words.append(counted(logs, "pending log", "pending logs")) }
         return "Verdict: " + words.joined(separator: ", ")
