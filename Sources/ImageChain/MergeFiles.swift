@@ -63,7 +63,9 @@ struct HostMergeFiles: MergeFiles {
 
     func remove(_ file: any BlockFile) throws(IOError) {
         // Another file of that name is not ours to remove.
-        guard let own = file.hostFile, let there = try? PosixFile(own.path), there.identity == own.identity else { return }
+        guard let own = file.hostFile, let there = try? PosixFile(own.path), there.identity == own.identity else {
+            return
+        }
         guard unsafe unlink(own.path) == 0 else { throw IOError("unlink", path: own.path, .errno(errno)) }
         try syncFolder(of: own.path)
     }

@@ -121,7 +121,9 @@ struct MergeFolder {
     /// What an interrupted merge left between the leaf and its parent, by the leaf's absolute path.
     private func leftovers(above target: String) throws -> [String] {
         let absolute = try layer(Self.leaf).parentLink?.locators.first { $0.kind == .absolute }
-        guard var name = absolute.flatMap(ParentSearch.lastComponent), name != target, files[name] != nil else { return [] }
+        guard var name = absolute.flatMap(ParentSearch.lastComponent), name != target, files[name] != nil else {
+            return []
+        }
         var names: [String] = []
         while name != target {
             names.append(name)
