@@ -47,18 +47,18 @@ enum UnfinishedEdit: Sendable {
             case .resize:
                 (
                     "a resize was cut off: the footer says \(now.currentSize) bytes, and its copy at 0 \(old.currentSize)",
-                    "resize the image to \(now.currentSize) bytes, which completes it, and try again"
+                    "vhdresize to \(now.currentSize) bytes completes it, or vhdcheck --repair=footer"
                 )
             case .headerMove:
                 (
                     "a change of the dynamic header was cut off: the footer leads to \(hex(now.dataOffset)), and its "
                         + "copy at 0 to \(hex(old.dataOffset))",
-                    "name the image's parent again, which completes it, or repair the footer"
+                    "vhdrebase onto the same parent completes it, or vhdcheck --repair=footer"
                 )
             case .newIdentity:
                 (
                     "a change of the Unique ID was cut off: the footer says \(now.uniqueID), and its copy at 0 "
-                        + "\(old.uniqueID)", "set the Unique ID to \(now.uniqueID), which completes it, and try again"
+                        + "\(old.uniqueID)", "vhdcheck --repair=footer completes it"
                 )
             }
         return DiskError(.refused, path: path, what, hint: hint)
