@@ -4,7 +4,7 @@ import DiskModel
 import Dispatch
 import Synchronization
 
-/// Moves what a feed gives into the target of a merge: two threads take turns, each reads while the other one writes.
+/// Moves what a feed gives into the target of a merge, with two threads.
 /// Nothing depends on the order: each sector is written once, and shows in the leaf from elsewhere until the links go.
 final class MergeMover: Sendable {
     private struct State: Sendable {
@@ -60,33 +60,41 @@ final class MergeMover: Sendable {
     private func move(_ piece: MergeFeed.Piece, _ buffer: IOBuffer) throws(DiskError) {
         switch piece.source {
         case .zero: try disk.writeZeroes(piece.range)
-        case .copy(let file, let offset): try copy(piece.range, file, offset, buffer)
-        case .share(let file, let offset):
+        case .copy(let file, let offset):
+            let count = Int(piece.byteCount)
+            try read(count, file, offset, buffer)
+            if isZero(buffer.bytes(0..<count)) { return try disk.writeZeroes(piece.range) }
             let base = piece.range.lowerBound
-            try target.write(piece.range) { (part, place) throws(DiskError) in
-                let start = offset + (part.lowerBound - base)
-                if try share(part, file, start, to: place) { return }
-                var done: UInt64 = 0
-                let count = part.upperBound - part.lowerBound
-                while done < count {
-                    let step = Int(min(UInt64(buffer.byteCount), count - done))
-                    try read(step, file, start + done, buffer)
-                    try write(buffer.bytes(0..<step), at: place + done)
-                    done += UInt64(step)
-                }
+            for (part, place) in try places(for: piece.range) {
+                try write(buffer.bytes(Int(part.lowerBound - base)..<Int(part.upperBound - base)), at: place)
+            }
+        case .share(let file, let offset):
+            for (part, place) in try places(for: piece.range) {
+                let start = offset + (part.lowerBound - piece.range.lowerBound)
+                if try share(part, file, start, to: place) { continue }
+                try copy(part.upperBound - part.lowerBound, file, start, to: place, buffer)
             }
         }
     }
 
-    private func copy(_ range: Range<UInt64>, _ file: any BlockFile, _ offset: UInt64, _ buffer: IOBuffer)
-        throws(DiskError)
-    {
-        let count = Int(range.upperBound - range.lowerBound)
-        try read(count, file, offset, buffer)
-        if isZero(buffer.bytes(0..<count)) { return try disk.writeZeroes(range) }
-        let base = range.lowerBound
-        try target.write(range) { (part, place) throws(DiskError) in
-            try write(buffer.bytes(Int(part.lowerBound - base)..<Int(part.upperBound - base)), at: place)
+    /// Where a range goes in the target's file. It is filled outside of the target's lock, so that both threads write at
+    /// once. A flush between may show the place before its bytes are there: below the links, where nobody looks, and the
+    /// target is closed, flushed, before they go.
+    private func places(for range: Range<UInt64>) throws(DiskError) -> [(part: Range<UInt64>, place: UInt64)] {
+        var result: [(part: Range<UInt64>, place: UInt64)] = []
+        try target.write(range) { (part, place) throws(DiskError) in result.append((part, place)) }
+        return result
+    }
+
+    private func copy(
+        _ byteCount: UInt64, _ file: any BlockFile, _ start: UInt64, to place: UInt64, _ buffer: IOBuffer
+    ) throws(DiskError) {
+        var done: UInt64 = 0
+        while done < byteCount {
+            let step = Int(min(UInt64(buffer.byteCount), byteCount - done))
+            try read(step, file, start + done, buffer)
+            try write(buffer.bytes(0..<step), at: place + done)
+            done += UInt64(step)
         }
     }
 
