@@ -21,6 +21,14 @@ import ToolTesting
         }
         let seen = Mutex(Seen())
         let isOver = Atomic<Bool>(false)
+
+        /// Returns when readers have been there so many times more, at most ten seconds later.
+        func wait(forReads count: Int) {
+            let start = seen.withLock { $0.rounds }
+            for _ in 0..<10_000 where seen.withLock({ $0.rounds }) < start + count {
+                _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(1))
+            }
+        }
     }
 
     private func path(_ name: String, _ scratch: Scratch, _ format: ImageFormat) -> String {
@@ -63,14 +71,14 @@ import ToolTesting
         for number in 0..<3 {
             DispatchQueue.global().async(group: readers) { Self.read(disk, expected, watch, seed: UInt64(number)) }
         }
-        // Long enough for readers to come by between any two pieces.
-        try merge.perform(keepsFiles: keeps) { _, _ in usleepFor(milliseconds: 2) }
-        usleepFor(milliseconds: 20)
+        // Readers come by between any two pieces, and after the end.
+        try merge.perform(keepsFiles: keeps) { _, _ in watch.wait(forReads: 2) }
+        watch.wait(forReads: 8)
         watch.isOver.store(true, ordering: .relaxed)
         readers.wait()
         let seen = watch.seen.withLock { $0 }
         #expect(seen.wrong.isEmpty, "\(seen.wrong.prefix(3))")
-        #expect(seen.rounds > 50)
+        #expect(seen.rounds > 20)
         #expect(seen.depths.contains(4) && seen.depths.contains(1), "\(seen.depths)")
         #expect(disk.layers.count == 1)
         let after = try ImageChain.open(paths[0]).bytes(at: 0, count: expected.count)
@@ -85,7 +93,7 @@ import ToolTesting
             let count = Int.random(in: 1...min(200_000, expected.count - start), using: &random)
             let depth = disk.layers.count
             let found = try? disk.bytes(at: UInt64(start), count: count)
-            let isRight = found.map { $0.elementsEqual(expected[start..<start + count]) } ?? false
+            let isRight = found == Array(expected[start..<start + count])
             watch.seen.withLock { seen in
                 seen.rounds += 1
                 seen.depths.insert(depth)
@@ -93,8 +101,4 @@ import ToolTesting
             }
         }
     }
-}
-
-private func usleepFor(milliseconds: Int) {
-    _ = DispatchSemaphore(value: 0).wait(timeout: .now() + .milliseconds(milliseconds))
 }
