@@ -10,6 +10,10 @@ public protocol DiskLayer: AnyObject, Sendable {
     var geometry: DiskGeometry { get }
     /// What a child of this image names.
     var identity: DiskIdentity { get }
+    /// Another identity by which children may still name this image, while it is being changed for a merge.
+    var formerIdentity: DiskIdentity? { get }
+    /// Whether the image says that others are being merged into it: images between then show a mixture.
+    var hasUnfinishedMerge: Bool { get }
     /// Set exactly when the type is `.differencing`.
     var parentLink: ParentLink? { get }
     /// What was noticed while opening.
@@ -70,6 +74,14 @@ public protocol VirtualDisk: AnyObject, Sendable {
 }
 
 extension DiskLayer {
+    public var formerIdentity: DiskIdentity? { nil }
+    public var hasUnfinishedMerge: Bool { false }
+
+    /// Whether a child's link means this image.
+    public func isNamed(by link: ParentLink) -> Bool {
+        link.identities.contains(identity) || formerIdentity.map(link.identities.contains) ?? false
+    }
+
     /// For layers that keep nothing.
     public func limitCache(to byteCount: Int) {}
 

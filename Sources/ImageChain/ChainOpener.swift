@@ -108,10 +108,20 @@ extension ImageChain {
                 break
             }
             findings += search.findings
+            if link.identities.count > 1 || found.layer.hasUnfinishedMerge {
+                findings.append(Finding(.warning, unfinishedMerge(into: found.file.path)))
+            }
             seen[found.file.identity] = found.layer.identity
             links.append(ChainLink(path: found.file.path, layer: found.layer))
         }
         return (links, findings)
+    }
+
+    private static func unfinishedMerge(into path: String) -> FormatError {
+        FormatError(
+            .unfinishedMerge, field: "a merge", offset: 0,
+            "into \(path) was interrupted: until vhdmerge completes it, only the image that it was begun with reads right",
+            section: "")
     }
 
     /// The search for one parent.
@@ -150,7 +160,7 @@ extension ImageChain {
                     var layerOptions = options
                     layerOptions.format = child.layer.format
                     let layer = try ImageOpener.layer(reading: file, layerOptions)
-                    if link.identities.contains(layer.identity) {
+                    if layer.isNamed(by: link) {
                         candidates[index].outcome = .match
                         return (file, layer)
                     }

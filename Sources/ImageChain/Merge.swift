@@ -54,7 +54,10 @@ public final class Merge: Sendable {
     public func perform(
         keepsFiles: Bool = false, progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void = { _, _ in }
     ) throws(DiskError) {
-        guard let run else { throw DiskError(.refused, path: plan.links[0], "the merge was only planned") }
+        guard let run, let host = run.files as? HostMergeFiles else {
+            throw DiskError(.refused, path: plan.links[0], "the merge was only planned")
+        }
+        if !keepsFiles { try host.checkFolders() }
         try run.perform(keepsFiles: keepsFiles, progress)
     }
 }

@@ -62,6 +62,21 @@ struct MergeFeed {
         return nil
     }
 
+    /// Visits the ranges from an offset on that no link holds, and that the target behind its end does not have.
+    static func forEachUncovered(
+        _ links: [any DiskLayer], from start: UInt64, _ body: (Range<UInt64>) throws(DiskError) -> Void
+    ) throws(DiskError) {
+        let end = links[0].geometry.virtualByteCount
+        let stack = try ImageChain(leafFirst: links + [Ground(below: links[links.count - 1], byteCount: end)])
+        var position = min(start, end)
+        while position < end {
+            for mapped in try stack.extents(in: position..<end, limit: 256) {
+                if mapped.layer == links.count { try body(mapped.extent.range) }
+                position = mapped.extent.end
+            }
+        }
+    }
+
     private mutating func piece(_ mapped: MappedExtent, _ rest: Range<UInt64>) throws(DiskError) -> Piece {
         guard case .file(let start) = mapped.extent.source else { return zeros(rest) }
         let delta = start &- mapped.extent.offset

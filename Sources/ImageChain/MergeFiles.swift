@@ -14,6 +14,9 @@ protocol MergeFiles: Sendable {
     /// - Parameter keepsTrace: whether its absolute path is to lead to the image that was its parent, by which the same
     ///   merge, run again, finds what is still to be removed. Readers find the target by its relative path.
     func reference(to target: any DiskLayer, keepsTrace: Bool) throws(DiskError) -> ParentReference
+    /// Sees that the target still goes by its name: a name that leads to another file, or nowhere, would be all that is
+    /// left.
+    func checkTarget() throws(DiskError)
     /// Takes the name of a link or leftover away; durable when it returns.
     func remove(_ file: any BlockFile) throws(IOError)
 }
@@ -61,13 +64,41 @@ struct HostMergeFiles: MergeFiles {
         return result
     }
 
+    func checkTarget() throws(DiskError) {
+        guard (try? PosixFile(targetFile.path).identity) != targetFile.identity else { return }
+        throw DiskError(
+            .refused, path: targetFile.path,
+            "it was removed, renamed or replaced during the merge: the merged data is in the file that had this name",
+            hint: "nothing was removed; bring that file back, and run the merge again")
+    }
+
     func remove(_ file: any BlockFile) throws(IOError) {
         // Another file of that name is not ours to remove.
         guard let own = file.hostFile, let there = try? PosixFile(own.path), there.identity == own.identity else {
             return
         }
-        guard unsafe unlink(own.path) == 0 else { throw IOError("unlink", path: own.path, .errno(errno)) }
-        try syncFolder(of: own.path)
+        var paths = [own.path]
+        // A link that led to it would lead nowhere.
+        if let real = realPath(own.path), isSymbolicLink(own.path) { paths.append(real) }
+        for path in paths {
+            guard unsafe unlink(path) == 0 else { throw IOError("unlink", path: path, .errno(errno)) }
+            try syncFolder(of: path)
+        }
+    }
+
+    /// Whether names can be removed in the folders where that will be done, as far as that can be told before.
+    func checkFolders() throws(DiskError) {
+        for file in linkFiles + leftoverFiles {
+            let folder = splitPath(realPath(file.path) ?? file.path).folder
+            guard unsafe access(folder, W_OK) != 0 else { continue }
+            throw DiskError(
+                IOError("unlink", path: file.path, .errno(errno)), doing: "looking at its folder before the merge")
+        }
+    }
+
+    private func isSymbolicLink(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 }
 

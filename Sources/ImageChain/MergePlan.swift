@@ -16,13 +16,15 @@ public struct MergePlan: Sendable {
     public var newVirtualByteCount: UInt64
     /// What new blocks add to the target's file at most.
     public var newBlockByteCount: UInt64 = 0
+    /// Whether the leaf first gets zeros where a target that grows would show its own parent.
+    public var pinsZeros = false
     /// A merge of these images was begun before and interrupted.
     public var resumes = false
     /// Images between that it had merged, and had still to remove.
     public var leftovers: [String] = []
     /// Images that will not read right any more: children of the target and of the links, other than the links.
     public var invalidated: [ChildImage] = []
-    /// Children of the leaf, which lose their parent unless it is kept.
+    /// Children of images that go, which lose their parent unless these are kept.
     public var orphaned: [ChildImage] = []
     /// Images whose pending log is replayed into the file first.
     public var pendingLogs: [String] = []

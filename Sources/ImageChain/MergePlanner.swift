@@ -18,11 +18,19 @@ struct MergePlanner {
             format: leaf.format, links: outline.links, target: outline.target,
             oldVirtualByteCount: target.geometry.virtualByteCount,
             newVirtualByteCount: leaf.geometry.virtualByteCount)
-        try refuseShowingBelow(plan)
         try Self.measure(links, target, &plan)
+        if wouldShowBelow(plan) {
+            plan.pinsZeros = true
+            var byteCount: UInt64 = 0
+            try MergeFeed.forEachUncovered(links, from: plan.oldVirtualByteCount) { (range) throws(DiskError) in
+                byteCount += range.upperBound - range.lowerBound
+            }
+            plan.zeroByteCount += byteCount
+        }
         if let lowest = links.last as? VHDXLayer, let parent = lowest.parentLink {
             plan.resumes = Set(parent.identities.map(\.id)).count > 1
         }
+        if target.hasUnfinishedMerge { plan.resumes = true }
         plan.leftovers = outline.leftovers
         if !plan.leftovers.isEmpty { plan.resumes = true }
         plan.pendingLogs = zip(outline.links + [outline.target], chain.layers).filter(\.1.hasReplayedLog).map(\.0)
@@ -30,16 +38,11 @@ struct MergePlanner {
         return plan
     }
 
-    /// A target that grows would show what its own parent has behind its old end, where the leaf shows zeros.
-    private func refuseShowingBelow(_ plan: MergePlan) throws(DiskError) {
+    /// Whether a target that grows would show what its own parent has behind its old end, where the leaf shows zeros.
+    private func wouldShowBelow(_ plan: MergePlan) -> Bool {
+        guard plan.newVirtualByteCount > plan.oldVirtualByteCount else { return false }
         let parents = chain.layers.dropFirst(outline.links.count + 1)
-        guard plan.newVirtualByteCount > plan.oldVirtualByteCount, let parent = parents.first,
-            parent.geometry.virtualByteCount > plan.oldVirtualByteCount
-        else { return }
-        throw DiskError(
-            .refused, path: outline.target,
-            "it has \(plan.oldVirtualByteCount) bytes, the child \(plan.newVirtualByteCount), and its own parent \(parent.file.path) goes on behind its end: growing it would show the parent's bytes",
-            hint: "merge further down: --into \(parent.file.path); or make an image of its own with vhdconvert")
+        return parents.first.map { $0.geometry.virtualByteCount > plan.oldVirtualByteCount } ?? false
     }
 
     /// Counts what is moved.
@@ -87,7 +90,10 @@ struct MergePlanner {
         var parents: [DiskIdentity: String] = [:]
         for (path, layer) in zip(paths, chain.layers) { parents[layer.identity] = parents[layer.identity] ?? path }
         let found = ChildSearch(parents: parents, excluded: Set(outline.identities)).run(folders)
-        plan.orphaned = found.filter { $0.parent == outline.links[0] }
+        let between = outline.links.dropFirst()
+        plan.orphaned = found.filter {
+            $0.parent == outline.links[0] || plan.changesNothing && between.contains($0.parent)
+        }
         plan.invalidated = plan.changesNothing ? [] : found.filter { $0.parent != outline.links[0] }
     }
 }

@@ -9,29 +9,33 @@ import VHDX
 /// At every power cut the leaf shows the same bytes through its parents, and doing it again completes it: what is moved
 /// into the target shows in the leaf from a link above it, until the target holds all of it and is durable. Steps:
 ///
-///  1. VHDX: the lowest link, whose parent the target is, gets the target's future DataWriteGuid as its
-///     `parent_linkage2`, through its log; where an interrupted merge left the target under a second id, that one becomes
-///     its `parent_linkage` before. *Cut: the link names the target by either id, and the target has the first.*
-///  2. VHDX: the target's headers take that id, before anything else in it changes. *Cut: the link names it by the second.*
-///     From here on other children of the target are refused.
-///  3. A target smaller than the leaf grows, as told at the format's resizer. *Cut: what it gained reads as zeros, as in
+///  0. Where a target that grows would show its own parent behind its old end, the leaf gets zeros there, which it shows
+///     already. *Cut: the same bytes.*
+///  1. The target gets a new id before anything else in it changes, so that its other children are refused from then on.
+///     The lowest link, whose parent it is, goes along:
+///     VHDX: the link gets the target's future DataWriteGuid as its `parent_linkage2`, through its log; where an interrupted
+///     merge left the target under a second id, that one becomes its `parent_linkage` before. Then the target's headers take
+///     it. *Cut: the link names the target by either id, and the target has one of them.*
+///     VHD: the target's footers take a new Unique ID and a mark with the former one, which counts, too; then the link names
+///     the new one; then the mark says that the former one counts no more. *Cut: the link names the target by either id, and
+///     both count as long as that is needed.*
+///  2. A target smaller than the leaf grows, as told at the format's resizer. *Cut: what it gained reads as zeros, as in
 ///     the leaf.*
-///  4. Bytes and zeros go into the target, as told at the format's writer, which is then closed. *Cut: any of it, hidden
+///  3. Bytes and zeros go into the target, as told at the format's writer, which is then closed. *Cut: any of it, hidden
 ///     below the links.*
-///  5. A target larger than the leaf shrinks. *Cut: nobody looks behind the leaf's end.*
+///  4. A target larger than the leaf shrinks. *Cut: nobody looks behind the leaf's end.*
 ///
 /// Then the target shows what the leaf shows, and the links can go. Without keeping the files:
-///  6. Where links lie between: the leaf is made a child of the target itself; its absolute path leads to its former
+///  5. Where links lie between: the leaf is made a child of the target itself; its absolute path leads to its former
 ///     parent for now. *Cut: it shows the same either way, and the same call finds those between by that path.*
-///  7. The links between are removed, the lowest first, then the leaf, each durably. *Cut: the leaf stands on the target;
-///     what is left of those between has no parent.*
-///  8. VHD: the target gets a new Unique ID, so that other children do not pass for right. *Cut: it has the old one; the
-///     merge is complete, and only that protection is missing.*
+///  6. The links between are removed, the lowest first; a VHD target loses its mark; then the leaf is removed, each
+///     durably. *Cut: the leaf stands on the target; what is left of those between has no parent.*
 ///
 /// Keeping them:
-///  9. Where links lie between: as 6; then the lowest one loses its parent's id, since it would show a mixture. VHDX: its
-///     `parent_linkage2` is cleared; VHD: its Parent Unique ID becomes one that nobody has. *Cut: as after 6.*
-/// 10. The leaf is made a child of the target under its new id, with right paths. *Cut: the same.*
+///  7. Where links lie between: as 5; then the lowest one loses its parent's id, since it would show a mixture. VHDX: its
+///     `parent_linkage2` is cleared; VHD: its Parent Unique ID becomes one that nobody has. *Cut: as after 5.*
+///  8. The leaf is made a child of the target under its new id, with right paths; a VHD target loses its mark. *Cut: the
+///     same.*
 struct MergeRun: Sendable {
     let format: ImageFormat
     let files: any MergeFiles
@@ -47,7 +51,8 @@ struct MergeRun: Sendable {
         keepsFiles: Bool, _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
     ) throws(DiskError) {
         if !plan.changesNothing {
-            let id = try format == .vhdx ? promise() : nil
+            if plan.pinsZeros { try pinZeros() }
+            let id = try format == .vhdx ? promise() : rename()
             let (links, target) = try prepare(id)
             do {
                 try move(links, target, progress)
@@ -63,7 +68,7 @@ struct MergeRun: Sendable {
 
     // MARK: Steps
 
-    /// Step 1, with an id that nobody can know yet, also where a merge was interrupted: somebody may have made a child of
+    /// Step 1 of VHDX, but for the headers, with an id that nobody can know yet, also where a merge was interrupted: somebody may have made a child of
     /// the half-merged target since.
     private func promise() throws(DiskError) -> GUID {
         let lowest = files.links[files.links.count - 1]
@@ -82,19 +87,60 @@ struct MergeRun: Sendable {
         return id
     }
 
+    /// Step 1 of VHD, whole. Also after an interrupted merge, with yet another id.
+    /// - Returns: nil: the id stands in the file already.
+    private func rename() throws(DiskError) -> GUID? {
+        let lowest = files.links[files.links.count - 1]
+        let target = try VHDLayer(reading: files.target)
+        let named = try VHDLayer(reading: lowest).parentLink?.identities.first
+        if let former = target.formerIdentity, named == former {
+            try VHDLinkEditor.setParentID(lowest, to: target.identity.id)
+        } else if named != target.identity {
+            throw DiskError(
+                .identityMismatch, path: lowest.path,
+                "it expects a parent with the id \(named?.description ?? "none"), and \(files.target.path) has \(target.identity)"
+            )
+        }
+        // An interrupted change of the size has to come to its end first. What is refused here is refused below.
+        do { try resizeTarget(to: target.geometry.virtualByteCount, nil) } catch where error.kind == .refused {}
+        let id = newGUID()
+        try VHDLinkEditor.beginMerge(files.target, as: id)
+        try VHDLinkEditor.setParentID(lowest, to: id)
+        try VHDLinkEditor.confirmMerge(files.target)
+        return nil
+    }
+
+    /// Step 0.
+    private func pinZeros() throws(DiskError) {
+        let file = files.links[0]
+        let leaf: any WritableDiskLayer
+        if format == .vhdx {
+            // What it shows stays, and so does the id by which its own children know it.
+            let id = try VHDXLayer(reading: file).dataWriteGUID
+            leaf = try VHDXLayer(writing: file, dataWriteGUID: id)
+        } else {
+            leaf = try VHDLayer(writing: file)
+        }
+        var links: [any DiskLayer] = [leaf]
+        for file in files.links.dropFirst() { links.append(try ImageOpener.layer(reading: file)) }
+        try MergeFeed.forEachUncovered(links, from: plan.oldVirtualByteCount) { (range) throws(DiskError) in
+            try leaf.writeZeroes(range)
+        }
+        try leaf.close()
+    }
+
     private func currentIdentity() throws(DiskError) -> DiskIdentity {
         try ImageOpener.layer(reading: files.target).identity
     }
 
-    /// Steps 2 and 3, while nobody reads.
+    /// The end of step 1, and step 2, while nobody reads.
     private func prepare(_ id: GUID?) throws(DiskError) -> (links: [any DiskLayer], target: any WritableDiskLayer) {
         var links: [any DiskLayer] = []
         for file in files.links { links.append(try ImageOpener.layer(reading: file)) }
         var target: (any WritableDiskLayer)?
         func open() throws(DiskError) -> ImageChain {
             let size = max(plan.newVirtualByteCount, plan.oldVirtualByteCount)
-            // A VHD also where the size stays: an interrupted change of it has to come to its end first.
-            if format == .vhd || size > plan.oldVirtualByteCount { try resizeTarget(to: size, id) }
+            if size > plan.oldVirtualByteCount { try resizeTarget(to: size, id) }
             let opened = try openTarget(id)
             target = opened
             return try ImageChain(leafFirst: links + [opened] + below)
@@ -120,7 +166,7 @@ struct MergeRun: Sendable {
         }
     }
 
-    /// Step 4, but for closing.
+    /// Step 3, but for closing.
     private func move(
         _ links: [any DiskLayer], _ target: any WritableDiskLayer,
         _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
@@ -131,7 +177,7 @@ struct MergeRun: Sendable {
         try mover.run(progress)
     }
 
-    /// The end of step 4, and 5.
+    /// The end of step 3, and 4.
     private func finish(_ target: any WritableDiskLayer, _ id: GUID?) throws(DiskError) {
         func close() throws(DiskError) -> ImageChain {
             try target.close()
@@ -145,19 +191,25 @@ struct MergeRun: Sendable {
 
     // MARK: The links
 
-    /// Steps 6 to 10.
+    /// Steps 5 to 8.
     private func settle(keepsFiles: Bool) throws(DiskError) {
+        try files.checkTarget()
         let between = files.links.dropFirst() + files.leftovers
         let isMixed = !plan.changesNothing || plan.resumes
         if !between.isEmpty { try relinkLeaf(keepsTrace: true) }
         if keepsFiles {
             if isMixed, let lowest = between.last { try cutLoose(lowest) }
             if isMixed || !between.isEmpty { try relinkLeaf(keepsTrace: false) }
-            return
+            return try endMerge()
         }
         for file in between.reversed() { try remove(file) }
+        try endMerge()
         try remove(files.links[0])
-        if format == .vhd, isMixed { try VHDLinkEditor.setUniqueID(files.target, to: newGUID()) }
+    }
+
+    private func endMerge() throws(DiskError) {
+        guard format == .vhd, try VHDLayer(reading: files.target).hasUnfinishedMerge else { return }
+        try VHDLinkEditor.endMerge(files.target)
     }
 
     private func relinkLeaf(keepsTrace: Bool) throws(DiskError) {
@@ -180,6 +232,7 @@ struct MergeRun: Sendable {
     }
 
     private func remove(_ file: any BlockFile) throws(DiskError) {
+        try files.checkTarget()
         do throws(IOError) { try files.remove(file) } catch {
             var failure = DiskError(error, doing: "removing a merged image")
             failure.hint = "its data is in \(files.target.path); remove the file by hand"

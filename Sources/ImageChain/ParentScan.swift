@@ -44,6 +44,6 @@ public struct ParentScan: Sendable, Equatable {
         else { return false }
         var options = options
         options.format = child.layer.format
-        return (try? ImageOpener.layer(reading: file, options)).map { link.identities.contains($0.identity) } ?? false
+        return (try? ImageOpener.layer(reading: file, options)).map { $0.isNamed(by: link) } ?? false
     }
 }

@@ -11,7 +11,7 @@ struct RebaseCheck {
     let parent: ParentImage
 
     private var parentPath: String { parent.file.path }
-    private var isNamedParent: Bool { link.identities.contains(parent.layer.identity) }
+    private var isNamedParent: Bool { parent.layer.isNamed(by: link) }
 
     /// - Throws: `DiskError` for a parent that this child cannot have, or not in this mode.
     func run(_ mode: RebaseMode) throws(DiskError) {

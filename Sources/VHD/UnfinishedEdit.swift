@@ -18,7 +18,7 @@ enum UnfinishedEdit: Sendable {
                 Footer.geometryOffset..<Footer.geometryOffset + 4,
             ]
         case .headerMove: [Footer.dataOffsetOffset..<Footer.dataOffsetOffset + 8]
-        case .newIdentity: [Footer.uniqueIDOffset..<Footer.uniqueIDOffset + GUID.byteCount]
+        case .newIdentity: [Footer.uniqueIDOffset..<Footer.uniqueIDOffset + GUID.byteCount, MergeMark.range]
         }
     }
 

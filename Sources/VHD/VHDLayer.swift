@@ -40,6 +40,12 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
     let state: Mutex<State>
 
     public var identity: DiskIdentity { DiskIdentity(format: .vhd, id: footer.uniqueID) }
+    private var mergeMark: MergeMark? { MergeMark(in: footers.active.bytes) }
+    public var hasUnfinishedMerge: Bool { mergeMark != nil }
+    public var formerIdentity: DiskIdentity? {
+        guard let mark = mergeMark, mark.stage == .renaming else { return nil }
+        return DiskIdentity(format: .vhd, id: mark.formerID)
+    }
 
     /// Opens an image for reading; the file is not changed. Sizes are the footer's Current Size, whoever made the image.
     /// - Throws: `DiskError` with a `FormatError` for a broken rule, or an I/O error.

@@ -39,6 +39,7 @@ import VHDX
             Case(format: format), Case(format: format, target: MergeFolder.middle), Case(format: format, keeps: true),
             Case(format: format, target: MergeFolder.middle, keeps: true), Case(format: format, baseType: .fixed),
             Case(format: format, leafByteCount: smaller), Case(format: format, leafByteCount: larger),
+            Case(format: format, target: MergeFolder.middle, leafByteCount: larger),
         ]
     }
 
@@ -68,6 +69,19 @@ import VHDX
         try target.close()
         let (counts, _) = count(folder, start, Case(format: .vhdx), rerunEvery: .max)
         print("merge power cuts, broken control, wrong identity order: \(counts.unreadable) unreadable")
+        #expect(counts.unreadable > 0)
+    }
+
+    /// A VHD's target takes its new id alone, and the child learns of it afterwards.
+    @Test func wrongIdentityOrderIsCaughtInVHD() throws {
+        let start = try MergeFolder(.vhd, seed: 12)
+        let folder = RecordedFolder()
+        let run = try start.run(in: folder, into: MergeFolder.base)
+        let id = GUID.random()
+        try VHDLinkEditor.setUniqueID(run.files.target, to: id)
+        try VHDLinkEditor.setParentID(run.files.links[1], to: id)
+        let (counts, _) = count(folder, start, Case(format: .vhd), rerunEvery: .max)
+        print("merge power cuts, broken control, wrong identity order, VHD: \(counts.unreadable) unreadable")
         #expect(counts.unreadable > 0)
     }
 

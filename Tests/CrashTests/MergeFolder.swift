@@ -93,7 +93,7 @@ struct MergeFolder {
         var layers = [try layer(name)]
         while let link = layers[layers.count - 1].parentLink {
             let names = link.locators.compactMap(ParentSearch.lastComponent)
-            let found = names.lazy.compactMap { try? self.layer($0) }.first { link.identities.contains($0.identity) }
+            let found = names.lazy.compactMap { try? self.layer($0) }.first { $0.isNamed(by: link) }
             guard let found else { throw MissingFile(name: names.first ?? "?") }
             layers.append(found)
         }
@@ -129,7 +129,7 @@ struct MergeFolder {
             names.append(name)
             guard let link = try layer(name).parentLink,
                 let next = link.locators.compactMap(ParentSearch.lastComponent).first(where: {
-                    (try? layer($0)).map { link.identities.contains($0.identity) } ?? false
+                    (try? layer($0)).map { $0.isNamed(by: link) } ?? false
                 })
             else { return [] }
             name = next
@@ -147,6 +147,7 @@ struct MergeFolder {
             oldVirtualByteCount: chain.layers[names.count].geometry.virtualByteCount,
             newVirtualByteCount: chain.geometry.virtualByteCount)
         try MergePlanner.measure(Array(chain.layers.prefix(names.count)), chain.layers[names.count], &plan)
+        plan.pinsZeros = plan.newVirtualByteCount > plan.oldVirtualByteCount && !below.isEmpty
         plan.leftovers = try names.count == 1 ? leftovers(above: target) : []
         plan.resumes = !plan.leftovers.isEmpty
         func add(_ names: [String]) -> [any BlockFile] { names.map { folder.add($0, files[$0] ?? .init()) } }
@@ -170,5 +171,6 @@ struct FolderMergeFiles: MergeFiles {
             identity: target.identity, modified: 1_700_000_000, relativePath: self.target.path,
             absolutePath: "\\" + ((keepsTrace ? former : nil) ?? self.target).path)
     }
+    func checkTarget() {}
     func remove(_ file: any BlockFile) throws(IOError) { folder.remove(file.path) }
 }

@@ -31,7 +31,9 @@ struct TestChain {
     }
 
     /// A child of the leaf, with random runs and a stretch of zeros.
-    mutating func addChild(runs: Int = 20, of runByteCount: Int = 24 << 10) throws {
+    /// - Parameter byteCount: of its disk; nil for that of the others.
+    mutating func addChild(runs: Int = 20, of runByteCount: Int = 24 << 10, byteCount: UInt64? = nil) throws {
+        if let byteCount { resize(to: byteCount) }
         let name = "snap\(names.count).a\(ending)"
         try Self.makeChild(name, of: leaf, in: folder)
         names.append(name)
@@ -45,6 +47,9 @@ struct TestChain {
         try chain.close()
         contents.runs += own.runs
     }
+
+    /// The disk got another size.
+    mutating func resize(to byteCount: UInt64) { contents = contents.resized(to: byteCount) }
 
     static func makeChild(_ name: String, of parent: String, in folder: String) throws {
         let path = "\(folder)/\(name)"

@@ -87,6 +87,72 @@ import ToolTesting
         #expect(throws: DiskError.self) { try ImageChain.open(scratch.path(other)) }
     }
 
+    /// Also where the files stay, and where the other child is nowhere near.
+    @Test(arguments: kinds) func otherChildrenAreRefusedAfterKeeping(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 1)
+        try FileManager.default.createDirectory(
+            atPath: scratch.path("far"), withIntermediateDirectories: true)
+        let other = "far/other.\(kind.fileName.contains("vhdx") ? "vhdx" : "vhd")"
+        try TestChain.makeChild(other, of: chain.names[0], in: scratch.folder)
+        #expect(try ImageChain.open(scratch.path(other)).layers.count == 2)
+        let run = try merge("--keep", chain.leaf)
+        #expect(run.exit == 0, "\(run.error)")
+        #expect(try chain.difference(chain.leaf) == nil && chain.difference(chain.names[0]) == nil)
+        #expect(throws: DiskError.self) { try ImageChain.open(scratch.path(other)) }
+    }
+
+    /// An image between that is empty itself may have another child all the same.
+    @Test(arguments: kinds) func childrenOfImagesBetween(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 0)
+        let ending = kind.fileName.contains("vhdx") ? "vhdx" : "vhd"
+        try TestChain.makeChild("mid.\(ending)", of: chain.names[0], in: scratch.folder)
+        try TestChain.makeChild("leaf.\(ending)", of: "mid.\(ending)", in: scratch.folder)
+        try TestChain.makeChild("other.\(ending)", of: "mid.\(ending)", in: scratch.folder)
+        let refused = try merge("--into", chain.names[0], "leaf.\(ending)")
+        #expect(refused.exit == 2 && refused.error.contains("other.\(ending)"), "\(refused.error)")
+        let planned = try merge("--dry-run", "--into", chain.names[0], "leaf.\(ending)")
+        #expect(planned.exit == 2, "a dry run says what the run would")
+        #expect(try scratch.names().count == 4)
+    }
+
+    /// A parent that is cut below its own parent's size, and a larger child.
+    @Test(arguments: [TestImageKind.dynamicVHD, .dynamicVHDX]) func aParentBetweenTwoLargerOnes(_ kind: TestImageKind)
+        throws
+    {
+        var chain = try chain(kind, children: 1)
+        let resized = { (name: String, size: String) throws in
+            let run = try runTool("vhdresize", ["-q", "--shrink", name, size], folder: scratch.folder)
+            #expect([0, 3].contains(run.exit), "\(run.error)")
+        }
+        try resized(chain.names[1], "16M")
+        try chain.addChild(byteCount: 16 << 20)
+        try resized(chain.leaf, "20M")
+        chain.resize(to: 20 << 20)
+        #expect(try chain.difference(chain.leaf) == nil)
+        let run = try merge(chain.leaf)
+        #expect(run.exit == 0, "\(run.error)")
+        #expect(try chain.difference(chain.names[1]) == nil)
+    }
+
+    /// What had the parent's name at the start has another one at the end: nothing is removed.
+    @Test(arguments: [TestImageKind.dynamicVHD, .dynamicVHDX], [false, true])
+    func theTargetIsReplaced(_ kind: TestImageKind, byAnother: Bool) throws {
+        let chain = try TestChain(kind, in: scratch.folder, children: 1, runs: 8, of: 256 << 10)
+        let (base, moved) = (scratch.path(chain.names[0]), scratch.path("moved"))
+        let tool = try RunningTool("vhdmerge", ["--throttle", "2M", chain.leaf], folder: scratch.folder)
+        usleep(500_000)
+        #expect(tool.isRunning)
+        try FileManager.default.moveItem(atPath: base, toPath: moved)
+        if byAnother { try FileManager.default.copyItem(atPath: moved, toPath: base) }
+        #expect(tool.end() == 2 && tool.error.contains("removed, renamed or replaced"), "\(tool.error)")
+        try? FileManager.default.removeItem(atPath: base)
+        try FileManager.default.moveItem(atPath: moved, toPath: base)
+        #expect(try chain.difference(chain.leaf) == nil)
+        let again = try merge(chain.leaf)
+        #expect(again.exit == 0, "\(again.error)")
+        #expect(try chain.difference(chain.names[0]) == nil)
+    }
+
     @Test(arguments: kinds) func childrenOfTheChild(_ kind: TestImageKind) throws {
         var chain = try chain(kind, children: 1)
         let middle = chain.leaf

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BlockIO
+import ByteCodec
 import DiskModel
 import ImageChain
 import Toolbox
@@ -60,17 +61,23 @@ struct VHDMerge: Tool {
         for path in merge.plan.links + [merge.plan.target] {
             run.addInput(path, byteCount: try PosixFile(path).byteCount())
         }
-        warn(merge, run)
         let report = Report(plan: merge.plan, isDryRun: dryRun, keepsFiles: keep)
         run.result = report.document(isDone: false)
+        warnOfFindings(merge, run)
+        if dryRun, !output.json, !output.quiet { try show(report, run) }
         try refuseBreaking(merge.plan)
+        warnOfWork(merge.plan, run)
         if !dryRun {
             try perform(merge)
             run.addOutput(merge.plan.target, byteCount: try PosixFile(merge.plan.target).byteCount())
             run.result = report.document(isDone: true)
         }
-        guard !output.json, !output.quiet else { return }
+        if !dryRun, !output.json, !output.quiet { try show(report, run) }
+    }
+
+    private func show(_ report: Report, _ run: ToolRun) throws {
         for line in report.lines(plain: output.bytes) { try run.out.line(line) }
+        try run.out.flush()
     }
 
     private func perform(_ merge: Merge) throws {
@@ -92,34 +99,37 @@ struct VHDMerge: Tool {
         }
     }
 
-    private func warn(_ merge: Merge, _ run: ToolRun) {
-        for (path, finding) in merge.findings { run.warn(path, [finding]) }
-        for path in merge.plan.pendingLogs {
+    private func warnOfFindings(_ merge: Merge, _ run: ToolRun) {
+        // Said in words of its own.
+        for (path, finding) in merge.findings where finding.detail.code != .unfinishedMerge {
+            run.warn(path, [finding])
+        }
+    }
+
+    private func warnOfWork(_ plan: MergePlan, _ run: ToolRun) {
+        for path in plan.pendingLogs {
             if dryRun {
                 run.noteReplayedLog(path)
             } else {
                 run.warn(path, "log pending: replayed first", code: "VHDX005")
             }
         }
-        if merge.plan.resumes {
+        if plan.resumes {
             run.warn(
                 child, "a merge of this chain was interrupted before; \(dryRun ? "it would be" : "it is") completed")
         }
-        guard force || dryRun else { return }
-        for image in merge.plan.invalidated {
+        for image in plan.invalidated {
             run.warn(image.path, "a child of \(image.parent): it will not read right after the merge")
         }
-        for image in merge.plan.orphaned where !keep {
-            run.warn(
-                image.path,
-                "a child of \(image.parent), which is merged away; afterwards: "
-                    + "vhdrebase --force-identity --parent \(merge.plan.target) \(image.path)")
+        for image in plan.orphaned where !keep {
+            let command = shellCommand(["vhdrebase", "--force-identity", "--parent", plan.target, image.path])
+            run.warn(image.path, "a child of \(image.parent), which is merged away; afterwards: \(command)")
         }
     }
 
     /// What others still need is not taken from them unasked.
     private func refuseBreaking(_ plan: MergePlan) throws(DiskError) {
-        guard !force, !dryRun else { return }
+        guard !force else { return }
         if let image = plan.invalidated.first {
             let more = plan.invalidated.count > 1 ? " (and \(plan.invalidated.count - 1) more)" : ""
             throw DiskError(
