@@ -102,7 +102,7 @@ struct MergeRun: Sendable {
             )
         }
         // An interrupted change of the size has to come to its end first. What is refused here is refused below.
-        do { try resizeTarget(to: target.geometry.virtualByteCount, nil) } catch where error.kind == .refused {}
+        do { try resizeTarget(to: target.geometry.virtualByteCount, nil) } catch  where error.kind == .refused {}
         let id = newGUID()
         try VHDLinkEditor.beginMerge(files.target, as: id)
         try VHDLinkEditor.setParentID(lowest, to: id)

@@ -47,7 +47,9 @@ extension VHDChecker {
             findings.append(CheckFinding(Finding(severity, error)))
         }
         // A child that names nobody breaks rule 27, and a raw parent has no identity.
-        if header.parentUniqueID != .zero, header.parentUniqueID != parent.footer.uniqueID {
+        if header.parentUniqueID != .zero, header.parentUniqueID != parent.footer.uniqueID,
+            header.parentUniqueID != parent.formerIdentity?.id
+        {
             note(
                 .error,
                 FormatError(

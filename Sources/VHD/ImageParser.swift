@@ -100,7 +100,13 @@ struct ImageParser {
             findings.warn(footerError(.vhdFeatures, "Features", at: 8, "is \(hex(footer.features)), not 2 or 3"))
         }
         if footer.uniqueID == .zero { findings.warn(footerError(.vhdUniqueID, "Unique ID", at: 68, "is all zeros")) }
-        if !footer.reservedIsZero || (footer.hidden != 0 && !footer.isTap) {
+        if MergeMark(in: footers.active.bytes) != nil {
+            findings.warn(
+                footerError(
+                    .vhdUnfinishedMerge, "Reserved", at: UInt64(MergeMark.range.lowerBound),
+                    "tells of a merge into this image that was interrupted; vhdmerge of the child it was begun with completes it"
+                ))
+        } else if !footer.reservedIsZero || (footer.hidden != 0 && !footer.isTap) {
             findings.warn(footerError(.vhdReserved, "Reserved", at: 85, "is not all zeros"))
         }
         let expected = geometryCHS(virtualByteCount: footer.currentSize)

@@ -145,11 +145,11 @@ extension Mender {
         let (id, active) = (GUID.random(), image.footers.active)
         // Of a size that the file contradicts, the geometry is the only other witness.
         let kinds = FixedMending.isTooShort(image) ? kinds.subtracting([.geometry]) : kinds
-        let changes = FooterChanges(active.footer, kinds, newID: id)
+        let changes = FooterChanges(active, kinds, newID: id)
         let isCopyWritten = try writeFooters(image) { copy in
             // Of two copies that differ in nothing else, the one left behind by a power cut gets the other's ID.
             let own = FooterChanges(
-                copy.footer, kinds, newID: active.footer.uniqueID == .zero ? id : active.footer.uniqueID)
+                copy, kinds, newID: active.footer.uniqueID == .zero ? id : active.footer.uniqueID)
             return own.applied(to: copy.bytes)
         }
         for change in changes.all {
@@ -189,8 +189,10 @@ struct FooterChanges {
     }
     private(set) var all: [Change] = []
 
-    init(_ footer: Footer, _ kinds: Set<RepairKind>, newID: GUID) {
-        if kinds.contains(.fields) { addFields(footer) }
+    init(_ copy: FooterCopy, _ kinds: Set<RepairKind>, newID: GUID) {
+        let footer = copy.footer
+        // Children may hang on the mark of a merge.
+        if kinds.contains(.fields) { addFields(footer, clearsReserved: MergeMark(in: copy.bytes) == nil) }
         if kinds.contains(.id), footer.uniqueID == .zero {
             add(.id, .vhdUniqueID, 68, newID.bytes(.big), "Unique ID set to \(newID)")
         }
@@ -206,7 +208,7 @@ struct FooterChanges {
         }
     }
 
-    private mutating func addFields(_ footer: Footer) {
+    private mutating func addFields(_ footer: Footer, clearsReserved: Bool) {
         if footer.features & ~1 != 2 {
             add(
                 .fields, .vhdFeatures, 8, bigEndianBytes(2 | footer.features & 1),
@@ -215,7 +217,7 @@ struct FooterChanges {
         if footer.diskType == DiskTypeCode.fixed, footer.dataOffset != noOffset {
             add(.fields, .vhdDataOffset, 16, bigEndianBytes(noOffset), "Data Offset of a fixed disk set to all ones")
         }
-        if !footer.reservedIsZero || (footer.hidden != 0 && !footer.isTap) {
+        if clearsReserved, !footer.reservedIsZero || (footer.hidden != 0 && !footer.isTap) {
             let start = footer.isTap ? Footer.hiddenOffset + 1 : Footer.hiddenOffset
             add(.fields, .vhdReserved, start, .zeros(Footer.byteCount - start), "reserved bytes cleared")
         }

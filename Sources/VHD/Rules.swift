@@ -75,4 +75,6 @@ extension FormatError.Code {
     public static let vhdGeometrySize = Self("VHD048")
     /// The length of the file is no whole number of sectors.
     public static let vhdTrailingBytes = Self("VHD049")
+    /// The footer bears the mark of a merge that was interrupted.
+    public static let vhdUnfinishedMerge = Self("VHD050")
 }
