@@ -27,7 +27,7 @@ extension ImageCheck {
         var space = UsedSpace(claimedStructures(layout))
         let contents = BlockContents(file, layout)
         let drops: [RepairKind] = BlockMending.canEditTable(image, layout) ? [.dropBlocks] : []
-        let canLengthen = TailMending.canLengthen(image)
+        let canLengthen = try TailMending.canLengthen(image)
         var (done, total) = (UInt64(0), UInt64(0))
         // Makers leave room before the first block; what is left of a lost block is as large as one.
         var smallestGap = layout.strideByteCount

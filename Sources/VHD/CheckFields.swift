@@ -21,7 +21,8 @@ extension ImageCheck {
         case .vhdUniqueID: canEditFooter ? [.id] : []
         case .vhdGeometry: canEditFooter && !FixedMending.isTooShort(image) ? [.geometry] : []
         case .vhdSavedState: canEditFooter ? [.savedState] : []
-        case .vhdShortFooter: [.footer]
+        case .vhdShortFooter:
+            try LengthMending.isHarmless(image, footerAt: image.footers.trailing.offset) ? [.footer] : []
         case .vhdDataOffset: dataOffsetRepairs(canEditFooter)
         case .vhdFixedLength, .vhdCurrentSize: FixedMending.canMend(image) ? [.tails] : []
         case .vhdHeader: try finding.severity == .warning && HeaderMending.canMend(image, [.fields]) ? [.fields] : []

@@ -202,9 +202,12 @@ struct ImageParser {
 
     // MARK: Batmap
 
+    /// Whether the image was made by a version of XenServer's that writes batmaps.
+    var mayHaveBatmap: Bool { footer.isTap && footer.creatorVersion >= 0x0001_0001 }
+
     /// The ranges of a usable batmap. A broken one is noted and ignored: reading never needs it.
     private mutating func readBatmap(_ header: DynamicHeader, _ byteCount: UInt64) throws -> [Range<UInt64>]? {
-        guard footer.isTap, footer.creatorVersion >= 0x0001_0001 else { return nil }
+        guard mayHaveBatmap else { return nil }
         let tableEnd = (4 * UInt64(header.maxTableEntries)).roundedUp(to: sectorByteCount)
         guard let place = checkedRange(header.tableOffset, tableEnd).flatMap({ checkedRange($0.upperBound, 512) }),
             place.upperBound <= byteCount

@@ -32,7 +32,8 @@ public import DiskModel
 ///
 /// Every step looks at the file afresh, so that a repair that was cut off can be run again, and all of them are gone
 /// through until nothing is left to do. Without a valid footer, and with a header whose checksum is wrong, nothing is
-/// changed that the kinds asked for do not make right first.
+/// changed that the kinds asked for do not make right first. A file does not become longer, also not for a while, where
+/// that would make something in it count that is ignored now: `LengthMending`.
 extension VHDChecker {
     /// Does the repairs asked for where they apply, and says what it did; the caller checks again. The caller sees to
     /// it that nobody else writes the file.

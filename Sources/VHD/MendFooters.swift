@@ -44,8 +44,19 @@ enum FooterMending {
 
     /// Where a trailing footer belongs that is missing or damaged: over the damaged one, in the file's last sector
     /// where nothing else stands, or behind the file's end. Nil where half a sector of a block, filled up with zeros,
-    /// would count as what the block held.
+    /// would count as what the block held, and where the file may not become longer.
     static func placeOfTrailing(_ image: ImageParser) throws -> TrailingPlace? {
+        let place = try wantedPlaceOfTrailing(image)
+        let isPossible =
+            switch place {
+            case .after(let offset): try LengthMending.isHarmless(image, footerAt: offset)
+            case .tailFirst: try TailMending.canLengthen(image)
+            case nil: false
+            }
+        return isPossible ? place : nil
+    }
+
+    private static func wantedPlaceOfTrailing(_ image: ImageParser) throws -> TrailingPlace? {
         if image.footers.trailing.failsOnlyChecksum { return .after(image.footers.trailing.offset) }
         let fileEnd = try image.file.byteCount()
         let behind = fileEnd.roundedUp(to: sectorByteCount)
@@ -65,6 +76,13 @@ enum FooterMending {
         }
         if coveredEnd <= fileEnd { return .after(behind) }
         return usedEnd > fileEnd ? .tailFirst : nil
+    }
+
+    /// Whether the trailing footer lacks its last byte, and can get it.
+    static func canComplete(_ image: ImageParser) throws -> Bool {
+        let trailing = image.footers.trailing
+        return try trailing.isValid && trailing.storedByteCount < sectorByteCount
+            && LengthMending.isHarmless(image, footerAt: trailing.offset)
     }
 
     /// Whether the footer in use can be changed without a moment in which no footer is valid.
@@ -110,7 +128,7 @@ extension Mender {
             actions.add(
                 .footer, trailing.problem?.code ?? .vhdTrailingFooter, at: place,
                 "footer written again from its copy at 0")
-        } else if trailing.isValid, trailing.storedByteCount < sectorByteCount {
+        } else if try FooterMending.canComplete(image) {
             try writeDurably([0], at: trailing.offset + trailing.storedByteCount)
             actions.add(.footer, .vhdShortFooter, at: trailing.offset, "footer made 512 bytes long")
         }

@@ -67,7 +67,9 @@ enum HeaderMending {
             else { return false }
         }
         // What stands behind the end for a while must not be taken for the missing tail of a block.
-        return try BlockMending.usedEnd(image, layout) <= layout.contentsEnd
+        guard try BlockMending.usedEnd(image, layout) <= layout.contentsEnd else { return false }
+        let end = try image.file.byteCount().roundedUp(to: sectorByteCount)
+        return try LengthMending.isHarmless(image, footerAt: end + UInt64(DynamicHeader.byteCount))
     }
 
     static func isOneSector(_ new: [UInt8], _ old: [UInt8], _ image: ImageParser) -> Bool {
@@ -132,7 +134,7 @@ struct HeaderChanges {
         guard let layout = image.layout, UInt64(header.maxTableEntries) > layout.blockCount else { return nil }
         let (needed, all) = (4 * layout.blockCount, 4 * UInt64(header.maxTableEntries))
         let isMoved = needed.roundedUp(to: sectorByteCount) != all.roundedUp(to: sectorByteCount)
-        if isMoved, image.footer.isTap, image.footer.creatorVersion >= 0x0001_0001 { return nil }
+        if isMoved, image.mayHaveBatmap { return nil }
         guard all - needed <= 4 << 20 else { return nil }
         let end = min(layout.tableOffset + all, try image.file.byteCount())
         let start = layout.tableOffset + needed

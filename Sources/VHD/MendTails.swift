@@ -4,8 +4,25 @@ import DiskModel
 
 enum TailMending {
     /// Whether blocks that go on past the end can get their missing tails: the footer, which then moves, is known.
-    static func canLengthen(_ image: ImageParser) -> Bool {
-        image.layout != nil && HeaderMending.isTrusted(image)
+    static func canLengthen(_ image: ImageParser) throws -> Bool {
+        guard let layout = image.layout, HeaderMending.isTrusted(image) else { return false }
+        // Saves going through the blocks.
+        guard LengthMending.mayAwaken(image) else { return true }
+        let place = try footerPlace(image, blocksEnd: blocksEnd(image, layout))
+        return try LengthMending.isHarmless(image, footerAt: place)
+    }
+
+    /// Where the last block ends, and the blocks' region at least.
+    static func blocksEnd(_ image: ImageParser, _ layout: SparseLayout) throws -> UInt64 {
+        var end = layout.contentsEnd
+        try BlockMending.forEachBlock(image, layout) { place, _ in
+            end = max(end, place.offset + layout.strideByteCount)
+        }
+        return end
+    }
+
+    static func footerPlace(_ image: ImageParser, blocksEnd: UInt64) throws(IOError) -> UInt64 {
+        max(blocksEnd, try image.file.byteCount()).roundedUp(to: sectorByteCount)
     }
 }
 
@@ -30,11 +47,8 @@ enum FixedMending {
 extension Mender {
     mutating func mendTails(_ image: ImageParser) throws {
         guard image.footers.active.isSparse else { return try mendFixedLength(image) }
-        guard TailMending.canLengthen(image), let layout = image.layout else { return }
-        var end = layout.contentsEnd
-        try BlockMending.forEachBlock(image, layout) { place, _ in
-            end = max(end, place.offset + layout.strideByteCount)
-        }
+        guard let layout = image.layout, try TailMending.canLengthen(image) else { return }
+        let end = try TailMending.blocksEnd(image, layout)
         guard end > layout.contentsEnd else { return }
         let footers = image.footers
         if footers.copy?.bytes != footers.active.bytes { try writeDurably(footers.active.bytes, at: 0) }
@@ -43,7 +57,7 @@ extension Mender {
             try file.zero(footers.trailing.offset..<fileEnd)
             try file.sync()
         }
-        let place = max(end, fileEnd).roundedUp(to: sectorByteCount)
+        let place = try TailMending.footerPlace(image, blocksEnd: end)
         try writeDurably(footers.active.bytes, at: place)
         actions.add(
             .tails, .vhdBlockPastEnd, at: layout.contentsEnd,

@@ -4,6 +4,8 @@ import DiskModel
 
 /// What happens to an image before it is written: it is refused, or both copies of its footer are made whole.
 enum Repair {
+    private static let copyHint = "copy the image into a new one and write that"
+
     /// Leaves a file whose trailing footer is valid and 512 bytes long and, in a dynamic image, equals the copy at 0.
     /// At most one footer is touched between two flushes, and the other one is valid then.
     static func prepare(
@@ -42,7 +44,12 @@ enum Repair {
             let isLink = [.vhdParentIdentity, .vhdParentLocator].contains(finding.detail.code)
             throw DiskError(
                 .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail),
-                hint: isLink ? "mend its link to the parent first" : "copy the image into a new one and write that")
+                hint: isLink ? "mend its link to the parent first" : copyHint)
+        }
+        // A batmap that cannot be used here might be used by others, and might begin to be when the file has grown.
+        if let finding = image.findings.all.first(where: { $0.detail.code == .vhdBatmap }) {
+            throw DiskError(
+                .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail), hint: copyHint)
         }
         if let header = image.header, header.tableOffset % sectorByteCount != 0 {
             throw refused("a block table that does not begin at a sector cannot be written safely")
@@ -50,20 +57,14 @@ enum Repair {
     }
 
     /// The table is written in place and blocks are laid where the trailing footer stands: nothing else may stand there.
-    /// A batmap that cannot be used here might be used by others, and might begin to be when the file has grown.
     private static func refuseSharedStructures(_ file: any BlockFile, _ image: ImageParser) throws(DiskError) {
         guard let layout = image.layout else { return }
-        let hint = "copy the image into a new one and write that"
-        if let finding = image.findings.all.first(where: { $0.detail.code == .vhdBatmap }) {
-            throw DiskError(
-                .refused, path: file.path, doing: "opening for writing", cause: .format(finding.detail), hint: hint)
-        }
         let others = layout.structures.filter { $0.overlaps(layout.tableRange) || $0.upperBound > layout.contentsEnd }
         guard let other = others.first(where: { $0 != layout.tableRange }) ?? others.dropFirst().first else { return }
         throw DiskError(
             .refused, path: file.path,
             "the structure at \(hex(other.lowerBound))..<\(hex(other.upperBound)) lies over the block table or the "
-                + "footer, and cannot be kept when they are written", hint: hint)
+                + "footer, and cannot be kept when they are written", hint: copyHint)
     }
 
     /// XenServer takes every sector of a block that its batmap calls full from this file. Of a block that is not there
