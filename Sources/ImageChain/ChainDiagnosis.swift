@@ -7,6 +7,8 @@ public struct ChainDiagnosis: Sendable {
     public let links: [LinkDiagnosis]
     /// Why the disk cannot be read through the chain; nil when it can.
     public let error: DiskError?
+    /// A merge that was interrupted, and counts as a warning.
+    public let unfinishedMerge: UnfinishedMerge?
 
     /// Checks each image as `ImageChecker` does without its deep pass, and each link.
     /// - Parameters:
@@ -30,13 +32,20 @@ public struct ChainDiagnosis: Sendable {
             diagnosis.repairs = RepairAdvice(diagnosis, leafPath: links[0].path).all
             result.append(diagnosis)
         }
+        unfinishedMerge = UnfinishedMerge(links, result)
+        if let unfinishedMerge {
+            // After what is to be done first: the chain has to hold.
+            let index = self.error == nil ? unfinishedMerge.linkIndex : result.count - 1
+            result[index].repairs.append(unfinishedMerge.repair(leafPath: links[0].path, options))
+        }
         self.links = result
     }
 
     public var isWhole: Bool { error == nil }
     /// Breaches that a reader would stop at or read wrong bytes by; a chain that is not whole counts as one more.
     public var errorCount: Int { links.reduce(isWhole ? 0 : 1) { $0 + $1.errorCount } }
-    public var warningCount: Int { links.reduce(0) { $0 + $1.warningCount } }
+    /// An unfinished merge counts as one.
+    public var warningCount: Int { links.reduce(unfinishedMerge == nil ? 0 : 1) { $0 + $1.warningCount } }
     /// Images whose log is pending.
     public var pendingLogCount: Int { links.count { $0.log.state == .dirty } }
 }

@@ -204,7 +204,7 @@ extension ImageChain {
                 return DiskError(
                     .identityMismatch, path: child.path,
                     "its parent must have the id \(expected), but \(candidate.path) has \(found)",
-                    hint: "bring back the right parent, or name its folder with --parent-dir")
+                    hint: "bring back the right parent, or name its folder with --parent-dir; \(lookFurther)")
             }
             if let failure {
                 return DiskError(
@@ -221,7 +221,11 @@ extension ImageChain {
             return DiskError(
                 .parentMissing, path: child.path,
                 "its parent (id \(expected)) was not found; looked at \(looked.isEmpty ? "nothing: no locator is usable" : looked.joined(separator: ", "))",
-                hint: "name the parent's folder with --parent-dir")
+                hint: "name the parent's folder with --parent-dir; \(lookFurther)")
+        }
+
+        private var lookFurther: String {
+            "vhdinfo --chain \(child.path) finds it under other names, too, and says what mends the link"
         }
     }
 }

@@ -24,11 +24,15 @@ public struct LinkDiagnosis: Sendable {
     public private(set) var checkError: DiskError?
     /// Nil for a base image.
     public private(set) var parent: ParentDiagnosis?
+    /// Whether it names its parent by two ids, the sign of a merge that was interrupted. Another link would take the sign
+    /// away, and the image would pass for right.
+    let namesTwoParents: Bool
     public internal(set) var repairs: [ChainRepair] = []
 
     init(_ link: ChainLink, _ checks: CheckOptions) {
         (path, format, type) = (link.path, link.layer.format, link.layer.type)
         (geometry, identity) = (link.layer.geometry, link.layer.identity)
+        namesTwoParents = UnfinishedMerge.namesTwoParents(link.layer)
         do {
             // The file itself: the layer may show it as after the replay of its log.
             let file = try PosixFile(link.path)

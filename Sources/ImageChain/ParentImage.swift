@@ -8,7 +8,8 @@ struct ParentImage {
     let chain: ImageChain
     var layer: any DiskLayer { chain.leaf }
 
-    /// - Throws: `.refused` for a raw disk; `.busy` while somebody writes the image; what opening a chain throws.
+    /// - Throws: `.refused` for a raw disk; `.busy` while somebody writes the image; what opening a chain throws; `.format`
+    ///   for an entry of a block table, in any layer, that a reader would stop at.
     init(_ path: String, _ options: OpenOptions) throws(DiskError) {
         do {
             file = try PosixFile(path)
@@ -22,6 +23,7 @@ struct ParentImage {
             )
         }
         chain = try ImageChain.open(file, options)
+        try ImageChain.checkTables(chain.layers, accepting: options.accepted)
         guard chain.layers.count < ImageChain.depthLimit else {
             throw DiskError(
                 .chain, path: path,

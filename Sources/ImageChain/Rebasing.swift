@@ -102,6 +102,7 @@ public struct Rebasing {
         let layers = links.map(\.layer)
         // Also of the child: what it leaves to its parent must be certain.
         let accepted = try ImageChain.sharedSpace(layers, options)
+        try ImageChain.checkTables(layers, accepting: options.accepted)
         return try ImageChain(leafFirst: Array(layers.dropFirst()), findings: findings + accepted)
     }
 

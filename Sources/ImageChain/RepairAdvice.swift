@@ -10,7 +10,7 @@ struct RepairAdvice {
 
     init(_ link: LinkDiagnosis, leafPath: String) { (self.link, self.leafPath) = (link, leafPath) }
 
-    var all: [ChainRepair] { own + merge + parent }
+    var all: [ChainRepair] { own + parent }
 
     /// The repairs that would mend most: for each finding one that costs nothing, or else the first.
     static func kinds(for findings: [CheckFinding]) -> [RepairKind] {
@@ -53,20 +53,12 @@ struct RepairAdvice {
         ChainRepair(.check, "\(reason): see what is wrong, or take it from a backup", ["vhdcheck", argument(path)])
     }
 
-    private var merge: [ChainRepair] {
-        guard link.parent?.expected.contains(where: { $0.field == "parent_linkage2" }) == true else { return [] }
-        return [
-            ChainRepair(
-                .merge, "a merge of it into its parent was interrupted: run again, it goes on to its end",
-                ["vhdmerge", argument(link.path)])
-        ]
-    }
-
     // MARK: Its parent
 
     private var parent: [ChainRepair] {
         guard let parent = link.parent else { return [] }
         if let elsewhere = parent.scan?.path {
+            guard !link.namesTwoParents else { return [putBack(elsewhere)] }
             return [relink(to: elsewhere, "its parent is here under another name or in another folder: \(elsewhere)")]
         }
         switch parent.outcome {
@@ -82,10 +74,17 @@ struct RepairAdvice {
     private let bringBack = "bring the right parent back, or name the folder it stands in with --parent-dir"
 
     private func inPlace(_ parent: ParentDiagnosis) -> [ChainRepair] {
-        guard !parent.isInPlace, let path = parent.path else { return [] }
+        guard !parent.isInPlace, !link.namesTwoParents, let path = parent.path else { return [] }
         return [
             relink(to: path, "its parent was moved: it was found by its name, not where the paths in the file lead")
         ]
+    }
+
+    private func putBack(_ path: String) -> ChainRepair {
+        ChainRepair(
+            .nameFolder,
+            "its parent is here under another name or in another folder: \(path); give it the name and the place back "
+                + "that it had, and complete the merge: another link would take its sign away")
     }
 
     private func relink(to path: String, _ reason: String) -> ChainRepair {
@@ -96,18 +95,25 @@ struct RepairAdvice {
         guard let path = parent.path else { return [] }
         let sizes: Set<LinkDifference.What> = [.virtualSize, .logicalSectorSize]
         guard !parent.differences.contains(where: { sizes.contains($0.what) }) else {
-            return [ChainRepair(.nameFolder, "\(path) is of another size, and so another image; " + bringBack)]
+            return [
+                ChainRepair(
+                    .nameFolder,
+                    "\(path) has another id, and its disk another size: it is another image, or got this size after the "
+                        + "child was made, as by a merge; " + bringBack)
+            ]
         }
-        let meaning =
-            link.format == .vhdx
-            ? "was written after the child was made, or is another image"
-            : "is another image, or was given another id"
+        let written = link.format == .vhdx ? "it was written after the child was made" : "it was given another id"
+        let reason =
+            "\(path) has another id: \(written), as by a merge into it (vhdmerge --keep leaves images between so), or is "
+            + "another image; \(bringBack)"
+        // The mark of the merge would be lost.
+        guard !link.namesTwoParents else { return [ChainRepair(.nameFolder, reason)] }
         return [
             ChainRepair(
-                .forceRelink,
-                "\(path) \(meaning); \(bringBack). Only if its contents are as they were, take it as it is",
+                .forceRelink, reason,
                 ["vhdrebase", "--force-identity", "--parent", argument(path), argument(link.path)],
-                risk: "the disk shows wrong bytes if the parent's contents changed since the child was made")
+                risk: "nothing can tell whether the contents of \(path) changed since the child was made: if they did, "
+                    + "as by a merge, the disk shows a mixture, wrong bytes")
         ]
     }
 
@@ -138,6 +144,6 @@ struct RepairAdvice {
     }
 
     /// A path that no program takes for an option.
-    private static func argument(_ path: String) -> String { path.hasPrefix("-") ? "./\(path)" : path }
+    static func argument(_ path: String) -> String { path.hasPrefix("-") ? "./\(path)" : path }
     private func argument(_ path: String) -> String { Self.argument(path) }
 }

@@ -32,7 +32,9 @@ extension VHDXChecker {
         if child.virtualDiskID != parent.virtualDiskID {
             note(
                 .warning, .vhdxParentDiskID, "VirtualDiskId", KnownGUID.virtualDiskID,
-                "is \(child.virtualDiskID), but \(parent.virtualDiskID) in \(parent.file.path)")
+                "is \(child.virtualDiskID), but \(parent.virtualDiskID) in \(parent.file.path): two disks by their ids, "
+                    + "which is right, and harmless, where vhdrebase --safe or --unsafe moved the child onto another disk"
+            )
         }
         return result
     }

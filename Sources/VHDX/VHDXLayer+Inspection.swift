@@ -126,7 +126,7 @@ extension VHDXLayer {
     public func census() throws(DiskError) -> BlockCensus {
         try diskErrors(file.path, "reading the block allocation table") {
             try state.withLock { state in
-                let walk = try state.map.walk(file: file, reportsAnchors: true)
+                let walk = try state.map.walk(file: file, reportsAnchors: true, checksBitmaps: true)
                 var census = BlockCensus()
                 census.counts = BlockState.allCases.map { ($0.name, walk.counts[Int($0.rawValue)]) }
                 census.allocatedByteCount = walk.allocatedByteCount

@@ -97,7 +97,7 @@ import VHDX
         #expect(parent.outcome == .mismatch && parent.found?.id == ChainImages.id(7))
         let repair = try repair(result.links[0], .forceRelink)
         #expect(repair.command == ["vhdrebase", "--force-identity", "--parent", scratch.path("base.vhd"), leaf])
-        #expect(repair.risk?.contains("wrong bytes") == true)
+        #expect(repair.risk?.contains("wrong bytes") == true && repair.risk?.contains("merge") == true)
         // The right one is there under another name: that comes first.
         _ = try scratch.write("right.vhd", ChainImages.vhdBase(1))
         let better = try diagnosis(leaf).links[0]
@@ -111,6 +111,8 @@ import VHDX
         let leaf = try scratch.write("leaf.vhd", ChainImages.vhdChild(3, of: 1, [.relative("base.vhd")]))
         let link = try diagnosis(leaf).links[0]
         #expect(link.repairs.map(\.kind) == [.nameFolder])
+        // A merge may have given the right one this size.
+        #expect(link.repairs[0].reason.contains("or got this size after the child was made, as by a merge"))
         #expect(link.parent?.differences.map(\.what) == [.virtualSize])
         #expect(link.parent?.differences.first?.child == "16384" && link.parent?.differences.first?.parent == "8192")
     }
@@ -173,21 +175,6 @@ import VHDX
     }
 
     // MARK: VHDX
-
-    @Test func interruptedMerge() throws {
-        _ = try scratch.write("base.vhdx", try ChainImages.vhdxBase(5).allBytes)
-        let pairs = [("relative_path", "base.vhdx"), ("parent_linkage2", ChainImages.id(5).braced)]
-        let leaf = try scratch.write("leaf.vhdx", try ChainImages.vhdxChild(2, of: 1, pairs).allBytes)
-        let link = try diagnosis(leaf).links[0]
-        #expect(link.parent?.expected.map(\.field) == ["parent_linkage", "parent_linkage2"])
-        #expect(link.parent?.expected.map(\.id) == [ChainImages.id(1), ChainImages.id(5)])
-        #expect(link.parent?.outcome == .match)
-        #expect(try repair(link, .merge).command == ["vhdmerge", leaf])
-        // Zero, as Windows has it at rest: no merge.
-        let zero = [("relative_path", "base.vhdx"), ("parent_linkage2", GUID.zero.braced)]
-        let resting = try scratch.write("rest.vhdx", try ChainImages.vhdxChild(4, of: 5, zero).allBytes)
-        #expect(try diagnosis(resting).links[0].repairs.isEmpty)
-    }
 
     @Test func sectorSizes() throws {
         _ = try scratch.write("base.vhdx", try ChainImages.vhdxBase(1, sector: 4096).allBytes)

@@ -1,7 +1,10 @@
+import BlockIO
+import ByteCodec
 import DiskModel
 import Foundation
 import Testing
 import ToolTesting
+import VHDX
 
 /// `vhdinfo --chain` with the built tool.
 @Suite struct VHDInfoChainTests {
@@ -105,10 +108,41 @@ import ToolTesting
         try other.add("mid")
         let lines = try chainLines(["-q", "leaf"], exit: 3)
         #expect(lines.contains("Verdict: broken chain, the parent of image 0 has another id, no warnings"))
-        #expect(
-            lines.contains { $0.hasPrefix("   repair     mid was written after the child was made, or is another") })
-        #expect(lines.contains { $0.hasPrefix("   risk       the disk shows wrong bytes") })
+        let repair = try #require(
+            lines.firstIndex {
+                $0.hasPrefix("   repair     mid has another id: it was written after the child was made")
+            })
+        // The risk first, then the command.
+        #expect(lines[repair + 1].hasPrefix("   risk       nothing can tell whether the contents of mid changed since"))
+        #expect(lines[repair + 2] == "              only if you are sure that they did not:")
+        #expect(lines[repair + 3] == "                vhdrebase --force-identity --parent mid leaf")
         #expect(try command(lines) == "vhdrebase --force-identity --parent mid leaf")
+    }
+
+    /// The sign of a merge of more than one image stands in the lowest of them: the command completes it from the leaf.
+    @Test func unfinishedMerge() throws {
+        let chain = try chain(.vhdx, ["base", "mid", "leaf"])
+        let contents = try runTool("vhdcat", ["leaf"], folder: scratch.folder).outputBytes
+        try VHDXLinkEditor.setSecondLinkage(try PosixFile(chain.paths[1], .write), to: .random())
+        let lines = try chainLines(["-q", "leaf"], exit: 3)
+        #expect(lines.contains("Verdict: whole chain, unfinished merge into base, 1 warning"))
+        let meaning = "begun and not finished: until it is, only the image with which it was started reads right"
+        let row = try #require(lines.firstIndex(of: "   merge      into base \(meaning)"))
+        #expect(try #require(lines.firstIndex(of: "1  mid")) < row)
+        let warned = try runTool("vhdinfo", ["--chain", "leaf"], folder: scratch.folder).error
+        #expect(warned == "vhdinfo: mid: a merge into base was \(meaning)\n")
+        let verdict = try #require(try result(["leaf"], exit: 3)["chain_verdict"] as? [String: Any])
+        let unfinished = try #require(verdict["unfinished_merge"] as? [String: Any])
+        #expect(unfinished["image"] as? Int == 1 && unfinished["target"] as? String == "base")
+        #expect(verdict["whole"] as? Bool == true && verdict["warnings"] as? Int == 1)
+        let command = try command(lines)
+        #expect(command == "vhdmerge --into base leaf")
+        let pasted = try runProgram(
+            "/bin/bash", ["-c", command], folder: scratch.folder,
+            environment: ["PATH": builtProductsFolder + ":/usr/bin:/bin"])
+        #expect(pasted.exit == 0, "\(pasted.error)")
+        #expect(try scratch.names() == ["base"])
+        #expect(try runTool("vhdcat", ["base"], folder: scratch.folder).outputBytes == contents)
     }
 
     /// A pending log does no harm to the status, and the command replays it.

@@ -249,6 +249,27 @@ import ToolTesting
         #expect(refused.exit == 2 && refused.error.contains("it is not the image the child was made from"))
     }
 
+    @Test func rawDisks() throws {
+        try make("base.vhdx")
+        try snap("base.vhdx", "child.vhdx")
+        let before = try fileHash(scratch.path("child.vhdx"))
+        let raw = try run("vhdrebase", "--format", "raw", "--parent", "base.vhdx", "child.vhdx")
+        #expect(raw.exit == 64 && raw.error.hasPrefix("Error: --format raw: a raw disk has no parent"), "\(raw)")
+        #expect(try fileHash(scratch.path("child.vhdx")) == before)
+    }
+
+    /// The child keeps its disk's id, and the warning about it says how that comes.
+    @Test func otherDisk() throws {
+        try make("old.vhdx", [(1, 0..<8192)])
+        try make("new.vhdx")
+        try snap("old.vhdx", "child.vhdx")
+        #expect(try run("vhdcheck", "child.vhdx").exit == 0)
+        #expect(try run("vhdrebase", "-q", "--safe", "--parent", "new.vhdx", "child.vhdx").exit == 0)
+        let check = try run("vhdcheck", "child.vhdx")
+        #expect(check.exit == 3 && check.output.contains("VHDX032"), "\(check)")
+        #expect(check.output.contains("which is right, and harmless, where vhdrebase --safe or --unsafe moved"))
+    }
+
     @Test(arguments: endings) func otherContents(_ ending: String) throws {
         try make("old.\(ending)", [(1, 0..<8192)])
         try make("new.\(ending)", [(5, 0..<100_000)])

@@ -200,6 +200,7 @@ import Testing
         let disk = try Self.childAndParent { child, _ in child.put(UInt64(7), at: TinyImage.metadata + 65536 + 16) }
         #expect(disk.map(\.finding.detail.code) == [.vhdxParentDiskID])
         #expect(disk.first?.finding.severity == .warning)
+        #expect(disk.first?.finding.detail.problem.contains("vhdrebase --safe or --unsafe moved the child") == true)
         let dynamic = try VHDXLayer(reading: try GoodImage.make(.dynamic).file)
         #expect(VHDXChecker.checkParent(child: dynamic, parent: dynamic).isEmpty)
     }

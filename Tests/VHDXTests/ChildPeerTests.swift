@@ -9,28 +9,9 @@ import Testing
 
 /// Children that we made or named again, as 7-Zip and libvhdi see them. qemu opens no image that has a parent.
 @Suite(.serialized) struct ChildPeerTests {
-    /// A program, or nil and a loud line.
-    private static func find(_ name: String) -> String? {
-        let found = ["/usr/bin/", "/usr/local/bin/"].map { $0 + name }.first(
-            where: FileManager.default.isExecutableFile)
-        if found == nil { print("SKIPPED: no \(name); children we made were not shown to it") }
-        return found
-    }
-    private static let sevenZip = find("7z")
-    private static let vhdiinfo = find("vhdiinfo")
-
-    private static func output(_ program: String, _ arguments: [String]) throws -> (status: Int32, bytes: Data) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        let bytes = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return (process.terminationStatus, bytes)
-    }
+    private static let missed = "children we made were not shown to it"
+    private static let sevenZip = PeerProgram.find("7z", missed)
+    private static let vhdiinfo = PeerProgram.find("vhdiinfo", missed)
 
     private static func makeFolder(_ path: String) throws {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -49,7 +30,7 @@ import Testing
     /// That 7-Zip reads the bytes expected through the chain.
     private static func expectSevenZip(_ path: String, _ expected: [UInt8], _ name: String) throws {
         guard let sevenZip else { return }
-        let result = try output(sevenZip, ["e", "-so", "-tVHDX", path])
+        let result = try PeerProgram.output(sevenZip, ["e", "-so", "-tVHDX", path])
         let same = [UInt8](result.bytes) == expected
         #expect(result.status == 0 && same, "\(name): 7z gives \(result.status) and \(result.bytes.count) bytes")
     }
@@ -57,7 +38,7 @@ import Testing
     /// That 7-Zip tells of a parent that is not there, as a control of the reading of chains.
     private static func expectSevenZipMisses(_ parent: String, _ path: String) throws {
         guard let sevenZip else { return }
-        let result = try output(sevenZip, ["t", "-tVHDX", path])
+        let result = try PeerProgram.output(sevenZip, ["t", "-tVHDX", path])
         let text = String(decoding: result.bytes, as: UTF8.self)
         #expect(result.status != 0 && text.contains("Missing parent VHDX file : \(parent)"), "\(text)")
     }
@@ -65,7 +46,7 @@ import Testing
     /// - Parameter name: the absolute path, which is the only one that libvhdi tells.
     private static func expectLibvhdi(_ path: String, _ parent: VHDXLayer, name: String?) throws {
         guard let vhdiinfo else { return }
-        let result = try output(vhdiinfo, [path])
+        let result = try PeerProgram.output(vhdiinfo, [path])
         let text = String(decoding: result.bytes, as: UTF8.self)
         #expect(result.status == 0, "\(text)")
         for line in ["Disk type\t\t: Differential", "Parent identifier\t: \(parent.identity)"] {

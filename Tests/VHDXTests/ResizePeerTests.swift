@@ -9,28 +9,9 @@ import Testing
 
 /// Images resized and compacted by us, as other programs see them; and real images of other makers, edited by us.
 @Suite(.serialized) struct ResizePeerTests {
-    /// A program, or nil and a loud line.
-    private static func find(_ name: String) -> String? {
-        let found = ["/usr/bin/", "/usr/local/bin/"].map { $0 + name }.first(
-            where: FileManager.default.isExecutableFile)
-        if found == nil { print("SKIPPED: no \(name); images we resized were not compared with it") }
-        return found
-    }
-    private static let sevenZip = find("7z")
-    private static let vhdiinfo = find("vhdiinfo")
-
-    private static func output(_ program: String, _ arguments: [String]) throws -> (status: Int32, bytes: Data) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = arguments
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        let bytes = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return (process.terminationStatus, bytes)
-    }
+    private static let missed = "images we resized were not compared with it"
+    private static let sevenZip = PeerProgram.find("7z", missed)
+    private static let vhdiinfo = PeerProgram.find("vhdiinfo", missed)
 
     /// Edits an image in its folder, and asks everybody.
     private struct Subject {
@@ -100,12 +81,12 @@ import Testing
             }
             // 7-Zip opens no image of a size that is not whole MiB, whoever made it.
             if let sevenZip, QemuTests.program != nil, view.size % (1 << 20) == 0, view.size <= 1 << 26 {
-                let result = try output(sevenZip, ["e", "-so", "-tVHDX", path])
+                let result = try PeerProgram.output(sevenZip, ["e", "-so", "-tVHDX", path])
                 let same = result.bytes == (try Data(contentsOf: URL(fileURLWithPath: folder + "/raw")))
                 #expect(result.status == 0 && same, "\(name), \(step): 7z")
             }
             if let vhdiinfo {
-                let result = try output(vhdiinfo, [path])
+                let result = try PeerProgram.output(vhdiinfo, [path])
                 let text = String(decoding: result.bytes, as: UTF8.self)
                 #expect(result.status == 0 && text.contains("(\(view.size) bytes)"), "\(name), \(step): \(text)")
             }

@@ -31,6 +31,9 @@ extension ChainDiagnosis {
             "whole": .bool(isWhole), "images": .integer(Int64(links.count)),
             "errors": .integer(Int64(errorCount)), "warnings": .integer(Int64(warningCount)),
             "pending_logs": .integer(Int64(pendingLogCount)), "problem": .optional(error?.description),
+            "unfinished_merge": .optional(unfinishedMerge) {
+                ["image": .integer(Int64($0.linkIndex)), "target": .optional($0.target)]
+            },
         ]
     }
 }

@@ -15,7 +15,7 @@ struct ChainScreen {
     }
 
     var lines: [String] {
-        let images = diagnosis.links.enumerated().flatMap { [""] + image($0, $1) }
+        let images = diagnosis.links.enumerated().flatMap { [""] + image($0, $1) + repairs($0, $1) }
         let count = counted(diagnosis.links.count, "image", "images")
         return ["\(printable(path)): chain of \(count), leaf first"] + images + ["", verdict]
     }
@@ -38,7 +38,17 @@ struct ChainScreen {
         if link.log.state != .none { lines.append(row("log", log(link.log))) }
         lines += check(link)
         if let parent = link.parent { lines += self.parent(parent) }
+        return lines
+    }
+
+    private func repairs(_ index: Int, _ link: LinkDiagnosis) -> [String] {
+        var lines: [String] = []
+        if let merge = diagnosis.unfinishedMerge, merge.linkIndex == index { lines.append(row("merge", text(merge))) }
         return lines + link.repairs.flatMap(repair)
+    }
+
+    private func text(_ merge: UnfinishedMerge) -> String {
+        "into \(merge.target ?? "its parent") begun and not finished: \(merge.meaning)"
     }
 
     private func log(_ log: MetadataLogReport) -> String {
@@ -115,8 +125,11 @@ struct ChainScreen {
 
     private func repair(_ repair: ChainRepair) -> [String] {
         var lines = [row("repair", repair.reason)]
-        if !repair.command.isEmpty { lines.append(row("", "  " + shellCommand(repair.command))) }
+        // Before the command: whoever pastes that has read it.
         if let risk = repair.risk { lines.append(row("risk", risk)) }
+        guard !repair.command.isEmpty else { return lines }
+        if repair.kind == .forceRelink { lines.append(row("", "only if you are sure that they did not:")) }
+        lines.append(row("", "  " + shellCommand(repair.command)))
         return lines
     }
 
@@ -124,6 +137,9 @@ struct ChainScreen {
 
     private var verdict: String {
         var words = [diagnosis.isWhole ? "whole chain" : broken]
+        if let merge = diagnosis.unfinishedMerge {
+            words.append("unfinished merge into \(merge.target.map(printable) ?? "a parent that was not found")")
+        }
         let errors = diagnosis.errorCount - (diagnosis.isWhole ? 0 : 1)
         if errors > 0 { words.append(counted(errors, "error", "errors")) }
         let warnings = diagnosis.warningCount

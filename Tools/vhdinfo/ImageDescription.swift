@@ -131,6 +131,11 @@ struct ImageDescription {
                 offset: chainError.formatError?.offset)
             run.raise(.partial)
         }
+        if let merge = diagnosis?.unfinishedMerge {
+            run.warn(
+                links[merge.linkIndex].path,
+                "a merge into \(merge.target ?? "its parent") was begun and not finished: \(merge.meaning)")
+        }
         if let diagnosis, diagnosis.errorCount + diagnosis.warningCount > 0 { run.raise(.partial) }
         // The first is the cause of the second, if both are there.
         if let error = censusError ?? partitionsError { run.fail(error) }

@@ -44,6 +44,9 @@ struct VHDRebase: Tool {
         guard [safe, unsafe, forceIdentity].count(where: \.self) <= 1 else {
             throw ValidationError("--safe, --unsafe and --force-identity exclude each other")
         }
+        guard imageOptions.format != .raw else {
+            throw ValidationError("--format raw: a raw disk has no parent and can be none; there are vhd and vhdx")
+        }
     }
 
     private var mode: RebaseMode { safe ? .safe : self.unsafe ? .unsafe : forceIdentity ? .forceIdentity : .moved }

@@ -39,6 +39,13 @@ struct VHDSnap: Tool {
     @OptionGroup var imageOptions: BlockImageOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        guard imageOptions.format != .raw else {
+            throw ValidationError(
+                "--format raw: a raw disk has no id, and so can have no children; there are vhd and vhdx")
+        }
+    }
+
     func perform(_ run: ToolRun) throws {
         run.addInput(parent, byteCount: try PosixFile(parent).byteCount())
         let snapshot = try Snapshot(

@@ -1,0 +1,62 @@
+import DiskModel
+
+/// A merge into an image of the chain that was interrupted. Until it is completed its target holds a mixture, which only
+/// the image with which it was started hides.
+public struct UnfinishedMerge: Sendable, Equatable {
+    /// The image of the chain whose parent is the target: the lowest one that is being merged. The leaf is 0.
+    public let linkIndex: Int
+    /// The target's path; nil where it was not found.
+    public let target: String?
+
+    /// The one furthest down, which being completed from the leaf takes those above along; nil where no image bears the
+    /// sign of a merge.
+    /// - Parameters:
+    ///   - links: the chain, leaf first.
+    ///   - diagnoses: of the same images.
+    init?(_ links: [ChainLink], _ diagnoses: [LinkDiagnosis]) {
+        guard
+            let index = links.indices.last(where: {
+                Self.isMarked(links[$0].layer, $0 + 1 < links.count ? links[$0 + 1].layer : nil)
+            })
+        else { return nil }
+        linkIndex = index
+        target = Self.target(diagnoses[index].parent)
+    }
+
+    /// Whether one of a pair bears the sign of a merge of the first into the second. In VHDX it is the child: a second id
+    /// that its parent may have.
+    private static func isMarked(_ child: any DiskLayer, _ parent: (any DiskLayer)?) -> Bool { namesTwoParents(child) }
+
+    /// Whether a child names its parent by two ids, as it does while it is merged and not at rest.
+    static func namesTwoParents(_ child: any DiskLayer) -> Bool {
+        Set((child.parentLink?.identities ?? []).map(\.id)).count > 1
+    }
+
+    private static func target(_ parent: ParentDiagnosis?) -> String? {
+        guard let parent else { return nil }
+        switch parent.outcome {
+        case .match, .tooDeep, .damaged: return parent.path
+        // What stands in its place is another image.
+        case .mismatch, .missing, .loop: return parent.scan?.path
+        }
+    }
+
+    /// For a person.
+    public var meaning: String { "until it is, only the image with which it was started reads right" }
+
+    /// What completes it.
+    /// - Parameter leafPath: the image the chain was opened by.
+    func repair(leafPath: String, _ options: OpenOptions) -> ChainRepair {
+        let reason = "a merge into \(target ?? "its parent") was interrupted"
+        guard let target else {
+            return ChainRepair(.merge, "\(reason): once that is found again, vhdinfo --chain says how to complete it")
+        }
+        let folders = options.parentFolders.flatMap { ["--parent-dir", RepairAdvice.argument($0)] }
+        let into = linkIndex == 0 ? [] : ["--into", RepairAdvice.argument(target)]
+        return ChainRepair(
+            .merge, "\(reason): with the image with which it was started, the same merge goes on to its end",
+            ["vhdmerge"] + folders + into + [RepairAdvice.argument(leafPath)],
+            risk: "where it was started with an image above \(leafPath), name that one: otherwise those above lose "
+                + "their parent, and what they show; where it was started with one below, that one is merged away too")
+    }
+}
