@@ -108,7 +108,7 @@ extension ImageChain {
                 break
             }
             findings += search.findings
-            if link.identities.count > 1 || found.layer.hasUnfinishedMerge {
+            if UnfinishedMerge.isMarked(child.layer, found.layer) {
                 findings.append(Finding(.warning, unfinishedMerge(into: found.file.path)))
             }
             seen[found.file.identity] = found.layer.identity

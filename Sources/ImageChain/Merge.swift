@@ -35,6 +35,7 @@ public final class Merge: Sendable {
                 .refused, path: child, "its parents changed while they were being opened", hint: "try again")
         }
         let count = outline.links.count
+        try ImageChain.checkTables(chain.layers.prefix(count + 1))
         let below = Array(chain.layers.dropFirst(count + 1))
         findings =
             chain.findings.map { (child, $0) }

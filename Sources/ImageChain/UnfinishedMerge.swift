@@ -23,9 +23,11 @@ public struct UnfinishedMerge: Sendable, Equatable {
         target = Self.target(diagnoses[index].parent)
     }
 
-    /// Whether one of a pair bears the sign of a merge of the first into the second. In VHDX it is the child: a second id
-    /// that its parent may have.
-    private static func isMarked(_ child: any DiskLayer, _ parent: (any DiskLayer)?) -> Bool { namesTwoParents(child) }
+    /// Whether one of a pair bears the sign of a merge of the first into the second: in VHDX the child, a second id that
+    /// its parent may have; in VHD the parent, a mark in its footer.
+    static func isMarked(_ child: any DiskLayer, _ parent: (any DiskLayer)?) -> Bool {
+        namesTwoParents(child) || parent?.hasUnfinishedMerge ?? false
+    }
 
     /// Whether a child names its parent by two ids, as it does while it is merged and not at rest.
     static func namesTwoParents(_ child: any DiskLayer) -> Bool {
