@@ -121,7 +121,9 @@ struct ImageDescription {
             run.warn(link.path, layer.findings)
             if layer.hasReplayedLog { run.noteReplayedLog(link.path) }
         }
-        run.warn(path, chainFindings)
+        // A diagnosis says it in more words.
+        let isToldBelow = diagnosis?.unfinishedMerge != nil
+        run.warn(path, chainFindings.filter { $0.detail.code != .unfinishedMerge || !isToldBelow })
         if problems.contains(where: { $0.severity == .error }) { run.raise(.partial) }
         if let chainError {
             run.warn(
