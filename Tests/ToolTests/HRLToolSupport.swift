@@ -175,10 +175,12 @@ final class RunningTool {
         process.arguments = arguments
         process.currentDirectoryURL = URL(fileURLWithPath: folder)
         for file in ["out", "err"] { _ = try scratch.write(file, []) }
-        process.standardOutput = FileHandle(forWritingAtPath: scratch.path("out"))
-        process.standardError = FileHandle(forWritingAtPath: scratch.path("err"))
+        let handles = ["out", "err"].map { FileHandle(forWritingAtPath: scratch.path($0)) }
+        (process.standardOutput, process.standardError) = (handles[0], handles[1])
         process.standardInput = FileHandle.nullDevice
         try process.run()
+        // Foundation keeps them open otherwise, and starts no program with more than a thousand descriptors.
+        for handle in handles { try handle?.close() }
     }
 
     deinit { if process.isRunning { send(SIGKILL) } }
