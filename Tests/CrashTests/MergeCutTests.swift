@@ -101,7 +101,7 @@ import VHDX
         _ folder: RecordedFolder, _ start: MergeFolder, _ one: Case, rerunEvery step: Int = 5
     ) -> (Counts, PowerCuts.Tally) {
         var counts = Counts()
-        let tally = folder.forEachCut(imageLimit: 96, seed: 3) { image in
+        let tally = folder.forEachCut(imageLimit: 40, seed: 3) { image in
             counts.images += 1
             var cut = start
             cut.files = image.files

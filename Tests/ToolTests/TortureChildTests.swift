@@ -8,7 +8,7 @@ import ToolTesting
 /// vhdsnap and vhdrebase on full disks, with limited files, killed, and several at once: a child is there and whole or not
 /// there; one that moves shows the same over its old parent or its new one.
 @Suite(.serialized) struct TortureChildTests {
-    private static let size: UInt64 = 48 << 20
+    private static let size: UInt64 = 24 << 20
 
     enum Job: String, CaseIterable, Sendable {
         case snapVHD, snapVHDX, moveVHD, moveVHDX, rebaseVHD, rebaseVHDX
@@ -58,7 +58,7 @@ import ToolTesting
         let judge = try TortureJudge(Self.contents)
         return TortureCase(
             tool: "vhdrebase", arguments: ["-q"] + (job.isRebase ? ["--safe"] : []) + ["--parent", new, child],
-            template: template, neededByteCount: job.isRebase ? 80 << 20 : 1 << 20, growing: child,
+            template: template, neededByteCount: job.isRebase ? 40 << 20 : 1 << 20, growing: child,
             names: [old, new, child]
         ) { folder in
             let path = "\(folder)/\(child)"

@@ -23,12 +23,12 @@ import ToolTesting
     private func command(_ job: Job) throws -> TortureCase {
         let template = try Scratch(inMemory: true)
         let chain = try TestChain(
-            job.kind, in: template.folder, byteCount: 48 << 20, children: 3, runs: 25, of: 48 << 10, seed: 5)
+            job.kind, in: template.folder, byteCount: 24 << 20, children: 3, runs: 25, of: 48 << 10, seed: 5)
         let judge = try TortureJudge(chain.contents)
         let (base, leaf) = (chain.names[0], chain.leaf)
         return TortureCase(
             tool: "vhdmerge", arguments: ["-q"] + (job.keeps ? ["--keep"] : []) + ["--into", base, leaf],
-            template: template, neededByteCount: 40 << 20, growing: base, isRepeatable: job.keeps,
+            template: template, neededByteCount: 24 << 20, growing: base, isRepeatable: job.keeps,
             contentionCodes: [2, 5], names: Set(chain.names)
         ) { folder in
             let baseFault = try judge.fault(of: "\(folder)/\(base)", job.kind)

@@ -144,30 +144,33 @@ struct LinkCuts {
     }
 
     /// The change after the program was killed at its n-th call, and run again without a power cut; nil where it has
-    /// fewer calls.
+    /// fewer calls. A mark of 0 stands between the two runs.
     func recording(killedAfter calls: Int) throws -> RecordingFile.Recording? {
         let file = RecordingFile(initial)
         let failing = FailingFile(file, after: calls)
         do { try change(failing) } catch is DiskError {}
         guard failing.hasFailed else { return nil }
+        file.mark(0)
         try change(file)
         file.mark(1)
         return file.recording
     }
 
+    /// - Parameter mark: only cuts after it.
     func count(
-        _ recording: RecordingFile.Recording, imageLimit: Int, seed: UInt64 = 1,
+        _ recording: RecordingFile.Recording, imageLimit: Int, seed: UInt64 = 1, after mark: Int? = nil,
         again: ((any BlockFile) throws -> Void)? = nil, tie: Tie? = nil
     ) -> (counts: Counts, tally: PowerCuts.Tally) {
         var counts = Counts()
         let tally = PowerCuts(recording, imageLimit: imageLimit, seed: seed).forEachImage { image in
+            if let mark, !image.marks.contains(mark) { return }
             counts.images += 1
             do {
                 let layer = try VHDLayer(reading: MemoryFile(image.contents))
                 _ = try layer.census()
                 let found = Tie(layer)
                 if try ![old, new].contains(found) || contents(layer) != disk { counts.wrong += 1 }
-                if !image.marks.isEmpty, found != new { counts.lost += 1 }
+                if image.marks.contains(1), found != new { counts.lost += 1 }
             } catch { return counts.unreadable += 1 }
             do {
                 let file = MemoryFile(image.contents)

@@ -65,7 +65,7 @@ import Testing
     ]
 
     @Test(arguments: LinkedImage.all, edits) func cutAnywhere(_ image: LinkedImage, _ edit: LinkEdit) throws {
-        let verdict = try Self.judge(image.contents, edit)
+        let verdict = try Self.judge(image.contents, edit, imageLimit: 160)
         verdict.report("\(edit) of \(image)")
         #expect(verdict.failures == 0, "\(verdict.failures): \(verdict.example)")
         #expect(verdict.old > 30 && verdict.new > 30 && verdict.reruns > 10)
@@ -84,7 +84,7 @@ import Testing
         }
         let contents = try #require(dirty)
         for edit in Self.edits {
-            let verdict = try Self.judge(contents, edit, imageLimit: 64)
+            let verdict = try Self.judge(contents, edit, imageLimit: 32)
             verdict.report("\(edit), after a dirty log")
             #expect(verdict.failures == 0, "\(verdict.failures): \(verdict.example)")
         }
