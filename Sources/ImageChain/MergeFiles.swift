@@ -69,7 +69,7 @@ struct HostMergeFiles: MergeFiles {
         throw DiskError(
             .refused, path: targetFile.path,
             "it was removed, renamed or replaced during the merge: the merged data is in the file that had this name",
-            hint: "nothing was removed; bring that file back, and run the merge again")
+            hint: "no further image is removed; bring that file back, and run the merge again")
     }
 
     func remove(_ file: any BlockFile) throws(IOError) {
@@ -110,14 +110,16 @@ enum MergeTrace {
     }
 
     /// The images that a mark leads to: from the leaf's former parent down to the target, without it. Empty without a mark,
-    /// and where the former parent does not stand on this very target.
+    /// and where the former parent does not stand on this very target or the two bear no sign of a merge: a path alone must
+    /// not lead to the removal of a file.
     static func leftovers(of leaf: ChainLink, above target: PosixFile.Identity, _ options: OpenOptions) -> [String] {
         for locator in leaf.layer.parentLink?.locators ?? [] where locator.kind == .absolute {
             guard locator.path.hasPrefix("\\"), !locator.path.hasPrefix("\\\\") else { continue }
             let path = String(locator.path.map { $0 == "\\" ? "/" : $0 })
             guard let first = try? PosixFile(path).identity, first != target,
                 let links = try? ImageChain.walk(path, options).links,
-                let end = links.firstIndex(where: { (try? PosixFile($0.path).identity) == target })
+                let end = links.firstIndex(where: { (try? PosixFile($0.path).identity) == target }), end > 0,
+                UnfinishedMerge.isMarked(links[end - 1].layer, links[end].layer)
             else { continue }
             let names = links.prefix(end).map(\.path)
             // The leaf itself is none of them.

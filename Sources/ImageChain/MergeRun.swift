@@ -68,8 +68,8 @@ struct MergeRun: Sendable {
 
     // MARK: Steps
 
-    /// Step 1 of VHDX, but for the headers, with an id that nobody can know yet, also where a merge was interrupted: somebody may have made a child of
-    /// the half-merged target since.
+    /// Step 1 of VHDX, but for the headers, with an id that nobody can know yet, also where a merge was interrupted:
+    /// somebody may have made a child of the half-merged target since.
     private func promise() throws(DiskError) -> GUID {
         let lowest = files.links[files.links.count - 1]
         let ids = try VHDXLayer(reading: lowest).parentLink?.identities.map(\.id) ?? []
