@@ -1,115 +1,70 @@
 public import DiskModel
 public import HRL
 import BlockIO
-public import ByteCodec
-
-/// How far and how to apply logs.
-public struct ApplyOptions: Sendable {
-    /// Stops before the first write of a later time.
-    public var untilTime: DiskTimestamp?
-    /// Stops after so many writes, counted through all the logs.
-    public var untilRecord: UInt64?
-    /// Validates everything and writes nothing.
-    public var dryRun = false
-    public init() {}
-}
+import ByteCodec
 
 /// What applying logs did.
-public struct ApplyResult: Sendable {
-    /// One summary a log, of all its writes.
-    public var summaries: [LogSummary] = []
-    /// Writes applied (or that would be, in a dry run), and their bytes.
-    public var writeCount: UInt64 = 0
-    public var byteCount: UInt64 = 0
-    /// Whether a limit left writes out.
-    public var stoppedEarly = false
+public struct ApplyResult: Sendable, Equatable {
+    /// Bytes that were written, zeros among them: of each place the last ones.
+    public var writtenByteCount: UInt64 = 0
     public init() {}
 }
 
-/// Where applying logs has got to; also the way to end it: a callback that throws.
+/// Where applying logs has got to; a callback that throws ends it.
 public struct ApplyProgress: Sendable {
-    public enum Phase: String, Sendable { case validating, writing }
-    public var phase: Phase
-    /// Data bytes of the log done, of this phase.
+    /// Bytes written.
     public var doneByteCount: UInt64
-    /// Of all logs; while validating what their files hold.
+    /// Of all; where the logs leave more runs than are held at a time, a bound.
     public var totalByteCount: UInt64
 }
 
-/// Applies closed logs to a disk, in the order given.
-///
-/// 1. All of all logs is validated: headers, blocks, entries, data checksums, and every range against the disk's size.
-///    The disk is not touched; an error leaves it as it was.
-/// 2. The writes are done in order; what is a hole in a log becomes zeros on the disk.
-/// 3. The disk is flushed. Only then may the caller note success.
-///
-/// A cut in step 2 or 3 leaves a mixture; applying the same logs again from the first one makes it right, because every
-/// byte a log writes gets its value from the log alone. Memory: 1 MiB and one metadata block.
-///
-/// - Throws: `DiskError`: a log's error (`.format`), HRL019 for a write past the disk's end, HRL002, HRL008 or HRL009 for
-///   a log that must not be applied without being asked to, or the disk's own.
-public func applyLogs(
-    _ logs: [LogReader], to disk: any VirtualDisk, options: ApplyOptions = .init(),
-    progress: (ApplyProgress) throws(DiskError) -> Void = { _ in }
-) throws(DiskError) -> ApplyResult {
-    var result = ApplyResult()
-    var limit = ApplyLimit(options)
-    let fileTotal = logs.reduce(0) { $0 + $1.endOfLog }
-    var doneFiles: UInt64 = 0
-    for log in logs {
-        try progress(ApplyProgress(phase: .validating, doneByteCount: doneFiles, totalByteCount: fileTotal))
-        try log.checkApplicable()
-        let summary: LogSummary
-        do throws(DiskError) {
-            summary = try log.validate(virtualByteCount: disk.geometry.virtualByteCount) { write in
-                guard limit.admits(write) else { return }
-                result.writeCount += 1
-                result.byteCount += write.byteCount
-            }
-        } catch { throw explained(error) }
-        result.summaries.append(summary)
-        doneFiles += log.endOfLog
-    }
-    result.stoppedEarly = limit.isReached
-    guard !options.dryRun else { return result }
+/// How the bytes of logs get to the disk; the outcome is the same.
+public enum ApplyOrder: Sendable {
+    /// Of each place the last bytes only, along the disk.
+    case coalesced
+    /// Write by write, as the logs have them.
+    case strict
+}
 
-    limit = ApplyLimit(options)
-    var done: UInt64 = 0
-    for log in logs where !limit.isReached {
-        var batch = WriteBatch(log.file, disk)
-        try log.forEachWrite(verifyingData: false) { (write) throws(DiskError) in
-            guard limit.admits(write) else { return }
-            try batch.add(write)
-            done += write.byteCount
-            try progress(ApplyProgress(phase: .writing, doneByteCount: done, totalByteCount: result.byteCount))
+extension LogEffect {
+    /// Applies the logs, which were validated before, to a disk.
+    ///
+    /// 1. The final bytes are written, along the disk; what is a hole in a log becomes zeros.
+    /// 2. The disk is flushed. Only then may the caller note success.
+    ///
+    /// A cut before the end leaves a mixture; applying the same logs again from the first one makes it right, because
+    /// every byte a log writes gets its value from the log alone. Memory beside the effect's: 1 MiB.
+    ///
+    /// - Throws: `DiskError`: `.outOfRange` past the disk's end, the disk's own, what `progress` throws.
+    public func apply(
+        to disk: any VirtualDisk, _ order: ApplyOrder = .coalesced,
+        progress: (ApplyProgress) throws(DiskError) -> Void = { _ in }
+    ) throws(DiskError) -> ApplyResult {
+        var result = ApplyResult()
+        var batch = WriteBatch(logs.map(\.file), disk)
+        let total = order == .coalesced && isWhole ? firstByteCount : byteCount
+        func take(_ piece: LogPiece) throws(DiskError) {
+            try batch.add(piece)
+            result.writtenByteCount += piece.byteCount
+            try progress(ApplyProgress(doneByteCount: result.writtenByteCount, totalByteCount: total))
+        }
+        switch order {
+        case .coalesced: try forEachPiece(take)
+        case .strict: try forEachWrite(take)
         }
         try batch.finish()
+        try disk.flush()
+        return result
     }
-    try disk.flush()
-    return result
 }
 
-private func explained(_ error: DiskError) -> DiskError {
-    guard error.formatError?.code == .hrlDiskRange, error.hint == nil else { return error }
-    var error = error
-    error.hint = "the log's disk is larger than this one: grow this one first"
-    return error
-}
-
-/// The limits of one pass over the writes.
-private struct ApplyLimit {
-    let options: ApplyOptions
-    var count: UInt64 = 0
-    /// Whether a write was left out; all after it are, too.
-    var isReached = false
-
-    init(_ options: ApplyOptions) { self.options = options }
-
-    mutating func admits(_ write: LogWrite) -> Bool {
-        guard !isReached else { return false }
-        if let last = options.untilRecord, count >= last { isReached = true }
-        if let last = options.untilTime, write.timestamp > last { isReached = true }
-        count += 1
-        return !isReached
-    }
+/// Validates closed logs against a disk, then applies them in the order given, as `LogEffect` does both.
+@discardableResult
+public func applyLogs(
+    _ logs: [LogReader], to disk: any VirtualDisk, limit: WriteLimit = .init(), _ order: ApplyOrder = .coalesced,
+    progress: (ApplyProgress) throws(DiskError) -> Void = { _ in }
+) throws(DiskError) -> LogEffect {
+    let effect = try LogEffect(of: logs, limit: limit, virtualByteCount: disk.geometry.virtualByteCount)
+    _ = try effect.apply(to: disk, order, progress: progress)
+    return effect
 }

@@ -3,50 +3,56 @@ import ByteCodec
 import DiskModel
 import HRL
 
-/// Writes of a log on their way to a disk: those that stand one behind the other in the log are read in one piece, and
-/// those that also lie one behind the other on the disk are written in one.
+/// Pieces of logs on their way to a disk: those that stand one behind the other in a log are read in one go, and those
+/// that lie one behind the other on the disk are written in one.
 struct WriteBatch {
     static let byteCount = 256 << 10
     /// Shorter holes are written as the zeros they are read as.
     static let leastHole: UInt64 = 64 << 10
 
-    private struct Piece {
+    /// Bytes of a log that fill the buffer behind those of the source before.
+    private struct Source {
+        var logIndex: Int
+        var offset: UInt64
+        var byteCount: Int
+    }
+
+    private struct Target {
         var diskOffset: UInt64
         var byteCount: Int
     }
 
-    private let log: any BlockFile
+    private let logs: [any BlockFile]
     private let disk: any VirtualDisk
     private let buffer = IOBuffer(byteCount: Self.byteCount)
-    /// What is to be read: `held` bytes from `logOffset`.
-    private var logOffset: UInt64 = 0
     private var held = 0
-    private var pieces: [Piece] = []
-    /// The stretch of the log up to `knownEnd` has data from `dataStart` to `dataEnd` and a hole before.
-    private var dataStart: UInt64 = 0
-    private var dataEnd: UInt64 = 0
-    private var knownFrom: UInt64 = .max
+    private var sources: [Source] = []
+    private var targets: [Target] = []
+    private var places: [DataPlaces]
 
-    init(_ log: any BlockFile, _ disk: any VirtualDisk) { (self.log, self.disk) = (log, disk) }
+    init(_ logs: [any BlockFile], _ disk: any VirtualDisk) {
+        (self.logs, self.disk) = (logs, disk)
+        places = logs.map { DataPlaces($0) }
+    }
 
-    /// Takes a write; earlier ones may go to the disk now.
-    mutating func add(_ write: LogWrite) throws(DiskError) {
-        var position = write.dataOffset
-        let end = write.dataRange.upperBound
+    /// Takes a piece; earlier ones may go to the disk now.
+    mutating func add(_ piece: LogPiece) throws(DiskError) {
+        var position = piece.dataOffset
+        let end = piece.dataRange.upperBound
         while position < end {
-            let diskOffset = write.diskOffset + (position - write.dataOffset)
-            try look(at: position)
-            if dataStart > position, min(dataStart, end) - position >= Self.leastHole {
-                let hole = min(dataStart, end) - position
+            let diskOffset = piece.diskOffset + (position - piece.dataOffset)
+            let data = try places[piece.logIndex].data(from: position)
+            if data.lowerBound > position, min(data.lowerBound, end) - position >= Self.leastHole {
+                let hole = min(data.lowerBound, end) - position
                 try finish()
                 try disk.writeZeroes(diskOffset..<diskOffset + hole)
                 position += hole
                 continue
             }
             // Up to the next hole worth it, which begins where this data ends.
-            let stop = min(end, max(dataEnd, position + Self.leastHole))
+            let stop = min(end, max(data.upperBound, position + Self.leastHole))
             let count = min(UInt64(Self.byteCount), stop - position)
-            try hold(Int(count), from: position, to: diskOffset)
+            try hold(Source(logIndex: piece.logIndex, offset: position, byteCount: Int(count)), diskOffset)
             position += count
         }
     }
@@ -54,32 +60,61 @@ struct WriteBatch {
     /// Brings everything held to the disk.
     mutating func finish() throws(DiskError) {
         guard held > 0 else { return }
-        do { try buffer.fill(held, from: log, at: logOffset) } catch { throw DiskError(error, doing: "reading data") }
         var start = 0
-        for piece in pieces {
-            try disk.write(buffer.bytes(start..<start + piece.byteCount), at: piece.diskOffset)
-            start += piece.byteCount
+        for source in sources {
+            let part = start..<start + source.byteCount
+            do {
+                try buffer.withMutableBytes(part) { (bytes) throws(IOError) in
+                    try logs[source.logIndex].read(into: &bytes, at: source.offset)
+                }
+            } catch { throw DiskError(error, doing: "reading data") }
+            start = part.upperBound
+        }
+        start = 0
+        for target in targets {
+            try disk.write(buffer.bytes(start..<start + target.byteCount), at: target.diskOffset)
+            start += target.byteCount
         }
         held = 0
-        pieces.removeAll(keepingCapacity: true)
+        sources.removeAll(keepingCapacity: true)
+        targets.removeAll(keepingCapacity: true)
     }
 
-    private mutating func hold(_ count: Int, from position: UInt64, to diskOffset: UInt64) throws(DiskError) {
-        if held > 0, position != logOffset + UInt64(held) || held + count > Self.byteCount { try finish() }
-        if held == 0 { logOffset = position }
-        held += count
-        if let last = pieces.last, last.diskOffset + UInt64(last.byteCount) == diskOffset {
-            pieces[pieces.count - 1].byteCount += count
+    private mutating func hold(_ source: Source, _ diskOffset: UInt64) throws(DiskError) {
+        if held + source.byteCount > Self.byteCount { try finish() }
+        held += source.byteCount
+        if let last = sources.last, last.logIndex == source.logIndex,
+            last.offset + UInt64(last.byteCount) == source.offset
+        {
+            sources[sources.count - 1].byteCount += source.byteCount
         } else {
-            pieces.append(Piece(diskOffset: diskOffset, byteCount: count))
+            sources.append(source)
+        }
+        if let last = targets.last, last.diskOffset + UInt64(last.byteCount) == diskOffset {
+            targets[targets.count - 1].byteCount += source.byteCount
+        } else {
+            targets.append(Target(diskOffset: diskOffset, byteCount: source.byteCount))
         }
     }
+}
 
-    /// Learns where the log has data at or after a position, unless that is known.
-    private mutating func look(at position: UInt64) throws(DiskError) {
-        guard position < knownFrom || position >= dataEnd else { return }
-        let data: Range<UInt64>?
-        do { data = try log.data(from: position) } catch { throw DiskError(error, doing: "reading data") }
-        (knownFrom, dataStart, dataEnd) = (position, data?.lowerBound ?? .max, data?.upperBound ?? .max)
+/// Where a file has data, asked for only where that is not known yet.
+struct DataPlaces {
+    private let file: any BlockFile
+    /// From `knownFrom` on, up to the end of `found`, there is data in `found` alone.
+    private var knownFrom: UInt64 = .max
+    private var found: Range<UInt64> = 0..<0
+
+    init(_ file: any BlockFile) { self.file = file }
+
+    /// The first data that ends behind a position; at the end of all numbers when there is none.
+    mutating func data(from position: UInt64) throws(DiskError) -> Range<UInt64> {
+        if position < knownFrom || position >= found.upperBound {
+            do { found = try file.data(from: position) ?? .max ..< .max } catch {
+                throw DiskError(error, doing: "reading data")
+            }
+            knownFrom = position
+        }
+        return found
     }
 }

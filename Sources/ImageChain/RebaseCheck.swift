@@ -21,6 +21,7 @@ struct RebaseCheck {
                 "vhdconvert makes a \(child.format.title) of it")
         }
         try refuseLoop()
+        try refuseUnfinishedMerge(mode)
         let (mine, theirs) = (child.geometry, parent.layer.geometry)
         guard mine.logicalSectorByteCount == theirs.logicalSectorByteCount else {
             throw refused(
@@ -51,6 +52,15 @@ struct RebaseCheck {
         throw DiskError(
             .chain, path: childFile.path, "\(parentPath) stands on it: the chain would loop",
             hint: "name an image that does not")
+    }
+
+    /// The sign of a merge that was interrupted stands in a VHDX child, and naming a parent takes it away. Over another
+    /// parent the child needs the merge no more.
+    private func refuseUnfinishedMerge(_ mode: RebaseMode) throws(DiskError) {
+        guard UnfinishedMerge.namesTwoParents(child), isNamedParent || mode == .forceIdentity else { return }
+        throw refused(
+            "a merge of it into its parent was interrupted, and what shows that would be lost",
+            "first complete the merge: vhdmerge, with --parent-dir where its parent was moved")
     }
 
     private func mismatch() -> DiskError {
@@ -116,6 +126,13 @@ struct RebaseCheck {
         }
         if [.forceIdentity, .unsafe].contains(mode), !isNamedParent, child.format == .vhdx {
             result.append(EditNote(.children, Self.children))
+        }
+        if UnfinishedMerge.namesTwoParents(child) {
+            result.append(
+                EditNote(
+                    .unfinishedMerge,
+                    "a merge into the parent it had was interrupted: that parent holds a mixture, and nothing tells it any more"
+                ))
         }
         if child.format == .vhd, child.geometry.virtualByteCount != parent.layer.geometry.virtualByteCount {
             result.append(EditNote(.parentSize, "Windows opens no VHD child whose size is not its parent's"))

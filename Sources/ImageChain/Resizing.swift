@@ -34,6 +34,8 @@ public struct EditNote: Sendable, Equatable {
         case contentsUnproven = "contents_unproven"
         /// What the child shows changes.
         case contentsChange = "contents_change"
+        /// A merge of the child into the parent it had was interrupted.
+        case unfinishedMerge = "unfinished_merge"
     }
     public var code: Code
     public var message: String

@@ -186,9 +186,7 @@ extension DirectoryTarget {
         let watcher = surroundings.watcher
         watcher.begin(disk.name, logs.reduce(0) { $0 + $1.bytes })
         do throws(DiskError) {
-            _ = try applyLogs(readers, to: chain) { progress in
-                if progress.phase == .writing { watcher.advance(progress.doneByteCount) }
-            }
+            try applyLogs(readers, to: chain) { watcher.advance($0.doneByteCount) }
         } catch {
             if error.path != disk.path, let fault = fault(error, disk.byteCount) {
                 return .logsRejected(disk: index, fault)

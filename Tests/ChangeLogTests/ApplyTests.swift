@@ -68,7 +68,7 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
         #expect(disk.allBytes == expected, "seed \(seed)")
         #expect(result.writeCount == 150 && !result.stoppedEarly && disk.flushCount == 1)
         // Again: nothing changes.
-        _ = try applyLogs([try LogReader(log)], to: disk)
+        try applyLogs([try LogReader(log)], to: disk)
         #expect(disk.allBytes == expected, "seed \(seed)")
     }
 
@@ -77,7 +77,7 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
         let writes = (0..<64).map { number -> (UInt64, [UInt8]?, UInt64) in
             (UInt64(number) * 4096, [UInt8](repeating: UInt8(number), count: 4096), 0)
         }
-        _ = try applyLogs([try LogReader(try makeLog(writes))], to: disk)
+        try applyLogs([try LogReader(try makeLog(writes))], to: disk)
         #expect(disk.writeCount == 1)
     }
 
@@ -100,7 +100,7 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
             (0, [UInt8](repeating: 2, count: 512), 0), ((1 << 20) - 512, [UInt8](repeating: 3, count: 1024), 0),
         ])
         let error = try #require(throws: DiskError.self) {
-            _ = try applyLogs([try LogReader(good), try LogReader(bad)], to: disk)
+            try applyLogs([try LogReader(good), try LogReader(bad)], to: disk)
         }
         #expect(error.formatError?.code == .hrlDiskRange && error.kind == .format)
         #expect(error.formatError?.field == "ByteOffset of write 2")
@@ -114,11 +114,11 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
             [(0, [UInt8](repeating: 1, count: 512), 0), (512, [UInt8](repeating: 2, count: 512), 0)],
             computesDataChecksums: true)
         try log.write([9], at: 8192 + 600)
-        let error = try #require(throws: DiskError.self) { _ = try applyLogs([try LogReader(log)], to: disk) }
+        let error = try #require(throws: DiskError.self) { try applyLogs([try LogReader(log)], to: disk) }
         #expect(error.formatError?.code == .hrlDataChecksum)
         #expect(disk.writeCount == 0)
         let reader = try LogReader(log, options: HRLReadOptions(accepting: [.hrlDataChecksum]))
-        _ = try applyLogs([reader], to: disk)
+        try applyLogs([reader], to: disk)
         #expect(try disk.bytes(at: 600, count: 1) == [9])
     }
 
@@ -126,21 +126,16 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
         let writes = (0..<10).map { (UInt64($0) * 8192, [UInt8]?.some([UInt8](repeating: 1, count: 512)), UInt64(0)) }
         let later = writes.map { ($0.0 + 512, $0.1, UInt64(0)) }
         let logs = [try LogReader(try makeLog(writes)), try LogReader(try makeLog(later))]
-        var options = ApplyOptions()
-        options.untilRecord = 13
         let disk = MemoryDisk(empty: 1 << 20)
-        let result = try applyLogs(logs, to: disk, options: options)
-        #expect(result.writeCount == 13 && result.stoppedEarly && disk.writeCount == 13)
-        options.dryRun = true
+        let result = try applyLogs(logs, to: disk, limit: WriteLimit(count: 13), .strict)
+        #expect(result.writeCount == 13 && result.stoppedEarly && disk.writeCount == 13 && result.usedLogCount == 2)
+        #expect(try LogEffect(of: logs, limit: WriteLimit(count: 10)).usedLogCount == 1)
         let untouched = MemoryDisk(empty: 1 << 20)
-        #expect(try applyLogs(logs, to: untouched, options: options).writeCount == 13)
-        #expect(untouched.writeCount == 0 && untouched.flushCount == 0)
-        options = ApplyOptions()
-        options.untilTime = DiskTimestamp(rawValue: time.rawValue - 1)
-        let early = try applyLogs(logs, to: untouched, options: options)
-        #expect(early.writeCount == 0 && early.stoppedEarly && untouched.writeCount == 0)
-        options.untilTime = time
-        #expect(try applyLogs(logs, to: untouched, options: options).writeCount == 20)
+        let early = try applyLogs(
+            logs, to: untouched, limit: WriteLimit(time: DiskTimestamp(rawValue: time.rawValue - 1)))
+        #expect(early.writeCount == 0 && early.stoppedEarly && untouched.writeCount == 0 && early.usedLogCount == 0)
+        let all = try applyLogs(logs, to: untouched, limit: WriteLimit(time: time))
+        #expect(all.writeCount == 20 && !all.stoppedEarly && untouched.writeCount == 10)
     }
 
     @Test func otherKindsOfLogAreRefused() throws {
@@ -158,9 +153,9 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
         ]
         for (code, file) in cases {
             let disk = MemoryDisk(empty: 1 << 20)
-            let error = try #require(throws: DiskError.self) { _ = try applyLogs([try LogReader(file)], to: disk) }
+            let error = try #require(throws: DiskError.self) { try applyLogs([try LogReader(file)], to: disk) }
             #expect(error.formatError?.code == code && disk.writeCount == 0)
-            _ = try applyLogs([try LogReader(file, options: .init(accepting: [code]))], to: disk)
+            try applyLogs([try LogReader(file, options: .init(accepting: [code]))], to: disk)
             #expect(disk.writeCount == 1)
         }
     }
@@ -179,13 +174,13 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
         var expected = initial
         applyPlainly(writes, to: &expected)
         let recorded = RecordingFile(MemoryFile.Contents(initial))
-        _ = try applyLogs(logs, to: MemoryDisk(recorded, byteCount: UInt64(size)))
+        try applyLogs(logs, to: MemoryDisk(recorded, byteCount: UInt64(size)))
         var wrongFirst = 0
         let cuts = PowerCuts(recorded.recording, imageLimit: 60, seed: seed)
         let tally = try cuts.forEachImage { image in
             let file = MemoryFile(image.contents)
             if file.allBytes != expected { wrongFirst += 1 }
-            _ = try applyLogs(logs, to: MemoryDisk(file, byteCount: UInt64(size)))
+            try applyLogs(logs, to: MemoryDisk(file, byteCount: UInt64(size)))
             #expect(file.allBytes == expected, "seed \(seed): \(image.fates)")
         }
         print("apply, cut and applied again: seed \(seed), \(tally.imageCount) images, \(wrongFirst) of them mixtures")
@@ -198,7 +193,7 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
         let failing = FailingFile(base, after: 1)
         let log = try makeLog([(0, [UInt8](repeating: 1, count: 512), 0)])
         #expect(throws: DiskError.self) {
-            _ = try applyLogs([try LogReader(log)], to: MemoryDisk(failing, byteCount: 1 << 20))
+            try applyLogs([try LogReader(log)], to: MemoryDisk(failing, byteCount: 1 << 20))
         }
     }
 }

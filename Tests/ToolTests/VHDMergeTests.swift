@@ -5,6 +5,8 @@ import Foundation
 import ImageChain
 import Testing
 import ToolTesting
+import VHD
+import VHDX
 
 /// The built vhdmerge.
 @Suite struct VHDMergeTests {
@@ -181,6 +183,53 @@ import ToolTesting
         let missing = try merge("--json", chain.leaf)
         #expect(missing.exit == 2)
         #expect(try schemaComplaints(missing.output, schema: "vhdmerge") ?? "" == "")
+    }
+
+    /// A child that is not ours may lead anywhere by its path: what stands there is nobody's to remove, though it be another
+    /// child of the same parent.
+    @Test(arguments: kinds, [false, true]) func aPathAloneRemovesNothing(_ kind: TestImageKind, keep: Bool) throws {
+        let chain = try chain(kind, children: 1)
+        try FileManager.default.createDirectory(atPath: scratch.path("far"), withIntermediateDirectories: true)
+        let other = "far/other.\(kind.fileName.contains("vhdx") ? "vhdx" : "vhd")"
+        try TestChain.makeChild(other, of: chain.names[0], in: scratch.folder)
+        let base = try ImageOpener.layer(reading: PosixFile(scratch.path(chain.names[0])), OpenOptions())
+        let crafted = ParentReference(
+            identity: base.identity, modified: 1_700_000_000, relativePath: chain.names[0],
+            absolutePath: scratch.path(other).replacingOccurrences(of: "/", with: "\\"))
+        do {
+            let child = try PosixFile(chain.leafPath, .write)
+            if base.format == .vhdx {
+                try VHDXLinkEditor.relink(child, to: crafted, changesData: false)
+            } else {
+                try VHDLinkEditor.relink(child, to: crafted)
+            }
+        }
+        let hash = try fileHash(scratch.path(other))
+        let run = try merge(keep ? "--keep" : "-q", chain.leaf)
+        #expect(run.exit == 0, "\(run.error)")
+        #expect(try chain.difference(chain.names[0]) == nil)
+        #expect(try fileHash(scratch.path(other)) == hash)
+    }
+
+    /// What an image between is mounted over cannot be removed.
+    @Test(arguments: [TestImageKind.dynamicVHD, .dynamicVHDX]) func removingFailsHalfway(_ kind: TestImageKind) throws {
+        let chain = try chain(kind, children: 3)
+        let held = scratch.path(chain.names[2])
+        guard try runProgram("/bin/mount", ["--bind", held, held]).exit == 0 else {
+            return print("SKIPPED: no bind mounts here: a merge that fails while removing is not tested")
+        }
+        var isHeld = true
+        defer { if isHeld { _ = try? runProgram("/bin/umount", [held]) } }
+        let run = try merge("--json", "--into", chain.names[0], chain.leaf)
+        #expect(run.exit == 2 && run.error.contains("remove the file by hand"), "\(run.error)")
+        let failed = try result(run)
+        #expect(failed["removed"] as? [String] == [chain.names[1]] && failed["done"] as? Bool == false)
+        #expect(try chain.difference(chain.leaf) == nil && chain.difference(chain.names[0]) == nil)
+        #expect(try runProgram("/bin/umount", [held]).exit == 0)
+        isHeld = false
+        let again = try merge("--json", chain.leaf)
+        #expect(again.exit == 0, "\(again.error)")
+        #expect(try chain.difference(chain.names[0]) == nil)
     }
 
     @Test func throttled() throws {

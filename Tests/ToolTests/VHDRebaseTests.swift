@@ -5,6 +5,7 @@ import Foundation
 import ImageChain
 import Testing
 import ToolTesting
+import VHDX
 
 /// The built vhdrebase: parents that moved, and other ones.
 @Suite struct VHDRebaseTests {
@@ -384,6 +385,30 @@ import ToolTesting
         #expect(done.exit == 0 && done.error == "vhdrebase: dirty.vhdx: log pending: replayed into the file first\n")
         #expect(try run("vhdinfo", "--field", "log.state", "dirty.vhdx").output == "clean\n")
         #expect(try contents("dirty.vhdx")[1023...1024] == [1, 7])
+    }
+
+    // MARK: Interrupted merges
+
+    /// The sign of one stands in a VHDX child alone.
+    @Test func anUnfinishedMergeIsNotForgotten() throws {
+        try make("base.vhdx", [(1, 0..<4096)])
+        try make("other.vhdx")
+        try snap("base.vhdx", "child.vhdx", [(7, 1024..<2048)])
+        try VHDXLinkEditor.setSecondLinkage(PosixFile(scratch.path("child.vhdx"), .write), to: .random())
+        try folder("away")
+        try FileManager.default.moveItem(atPath: scratch.path("base.vhdx"), toPath: scratch.path("away/base.vhdx"))
+        let before = try fileHash(scratch.path("child.vhdx"))
+        for arguments in [["away/base.vhdx"], ["--force-identity", "away/base.vhdx"], ["--unsafe", "away/base.vhdx"]] {
+            let refused = try runTool(
+                "vhdrebase", arguments.dropLast() + ["--parent", arguments[arguments.count - 1], "child.vhdx"],
+                folder: scratch.folder)
+            #expect(refused.exit == 2 && refused.error.contains("vhdmerge, with --parent-dir"), "\(refused.error)")
+        }
+        #expect(try fileHash(scratch.path("child.vhdx")) == before)
+        let elsewhere = try run(
+            "vhdrebase", "--safe", "--parent-dir", "away", "--parent", "other.vhdx", "child.vhdx")
+        #expect(elsewhere.exit == 0 && elsewhere.error.contains("holds a mixture"), "\(elsewhere.error)")
+        #expect(try contents("child.vhdx")[1023...1024] == [1, 7])
     }
 
     // MARK: Documents

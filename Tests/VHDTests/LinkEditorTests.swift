@@ -119,6 +119,58 @@ import VHD
         }
     }
 
+    /// The sign of a merge: docs/formats/vhd.md, Merging.
+    @Test func mergeMark() throws {
+        for bytes in [Good.differencing().bytes, Good.dynamic().bytes, Good.xen().bytes, Good.fixed()] {
+            let file = MemoryFile(bytes)
+            let before = try VHDLayer(reading: file)
+            let (disk, tie) = (try contents(before), Tie(before))
+            try VHDLinkEditor.beginMerge(file, as: Parents.otherID)
+            let renaming = try VHDLayer(reading: file)
+            #expect(renaming.identity.id == Parents.otherID && renaming.formerIdentity == before.identity)
+            #expect(renaming.hasUnfinishedMerge)
+            expectFinding(.vhdUnfinishedMerge, .warning, in: renaming)
+            let footer = Array(file.allBytes.suffix(512))
+            #expect(Array(footer[448..<464]) == Array("vhdmerge".utf8) + [0, 0, 0, 1, 0, 0, 0, 0])
+            #expect(Array(footer[464..<480]) == before.identity.id.bytes(.big))
+            if renaming.type != .fixed { #expect(Array(file.allBytes.prefix(512)) == footer) }
+            try VHDLinkEditor.confirmMerge(file)
+            let merging = try VHDLayer(reading: file)
+            #expect(merging.hasUnfinishedMerge && merging.formerIdentity == nil)
+            #expect(merging.identity.id == Parents.otherID)
+            try VHDLinkEditor.endMerge(file)
+            let after = try VHDLayer(reading: file)
+            #expect(!after.hasUnfinishedMerge && after.formerIdentity == nil)
+            var now = Tie(after)
+            #expect(now.uniqueID == Parents.otherID)
+            now.uniqueID = tie.uniqueID
+            #expect(try now == tie && contents(after) == disk)
+            // Without a mark there is nothing to do.
+            let counter = WriteLog(file)
+            try VHDLinkEditor.confirmMerge(counter)
+            try VHDLinkEditor.endMerge(counter)
+            #expect(counter.changes == 0)
+        }
+    }
+
+    /// What looks nearly like it is none.
+    @Test func otherBytesAreNoMergeMark() throws {
+        let mark: [UInt8] = Array("vhdmerge".utf8) + [0, 0, 0, 1, 0, 0, 0, 0]
+        for (index, value) in [(0, UInt8(ascii: "V")), (11, 0), (11, 3), (8, 1), (12, 1), (15, 255)] {
+            var bytes = mark
+            bytes[index] = UInt8(value)
+            var file = Good.fixed()
+            file.replaceSubrange(file.count - 64..<file.count - 48, with: bytes)
+            var footer = Array(file.suffix(512))
+            let sum = complementedByteSum(footer.rawBytes, skippingField: 64)
+            let sumBytes = (0..<4).map { UInt8(truncatingIfNeeded: sum >> (24 - 8 * $0)) }
+            footer.replaceSubrange(64..<68, with: sumBytes)
+            file.replaceSubrange(file.count - 512..<file.count, with: footer)
+            let layer = try VHDLayer(reading: MemoryFile(file))
+            #expect(!layer.hasUnfinishedMerge && layer.formerIdentity == nil, "byte \(index)")
+        }
+    }
+
     // MARK: What others do with it
 
     /// The paths stand at the end of the file, or in a hole: they stay where they are, whatever moves.

@@ -34,6 +34,8 @@ struct HRLApply: Tool {
     var untilRecord: UInt64?
     @Flag(help: "The logs are no chain: apply them in the order given.")
     var unlinked = false
+    @Flag(help: "Write each write in turn, as logged; else of each place the last bytes only, along the disk.")
+    var strict = false
     @Flag(help: "Check everything and say what would be done; write nothing.")
     var dryRun = false
     @OptionGroup var imageOptions: ImageOptions
@@ -48,14 +50,11 @@ struct HRLApply: Tool {
         let progress = Progress("hrl-apply", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         // Opening for writing may replay the image's own log: what cannot be applied must be known before.
-        var result = try rehearse(order, run)
-        if !dryRun {
-            progress.begin("hrl-apply", total: result.byteCount)
-            result = try apply(order, progress)
-        }
+        let effect = try rehearse(order, run)
+        if !dryRun { try apply(effect, progress) }
         progress.end()
         if !dryRun { run.addOutput(to, byteCount: try? PosixFile(to).byteCount()) }
-        report(order, result, run)
+        report(effect, run)
     }
 
     private func open(_ run: ToolRun) throws -> [LogReader] {
@@ -86,16 +85,8 @@ struct HRLApply: Tool {
         }
     }
 
-    private func applyOptions(dryRun: Bool) -> ApplyOptions {
-        var options = ApplyOptions()
-        options.untilTime = until?.diskTimestamp
-        options.untilRecord = untilRecord
-        options.dryRun = dryRun
-        return options
-    }
-
     /// Checks everything against the image open for reading.
-    private func rehearse(_ order: [LogReader], _ run: ToolRun) throws -> ApplyResult {
+    private func rehearse(_ order: [LogReader], _ run: ToolRun) throws -> LogEffect {
         let chain = try ImageChain.open(to, imageOptions.openOptions)
         run.warn(to, chain.findings)
         for layer in chain.layers {
@@ -107,19 +98,19 @@ struct HRLApply: Tool {
                 run.warn(to, "log pending: replayed into the file first", code: "VHDX005")
             }
         }
-        let result = try applyLogs(order, to: chain, options: applyOptions(dryRun: true))
-        for (log, summary) in zip(order, result.summaries) {
+        let effect = try LogEffect(
+            of: order, limit: WriteLimit(time: until?.diskTimestamp, count: untilRecord),
+            virtualByteCount: chain.geometry.virtualByteCount)
+        for (log, summary) in zip(order, effect.summaries) {
             run.warn(log.file.path, summary.findings.map(\.finding))
         }
-        return result
+        return effect
     }
 
-    private func apply(_ order: [LogReader], _ progress: Progress) throws -> ApplyResult {
+    private func apply(_ effect: LogEffect, _ progress: Progress) throws {
         let chain = try ImageChain.open(writing: to, imageOptions.openOptions)
-        let result = try applyLogs(order, to: chain, options: applyOptions(dryRun: false)) { state in
-            if state.phase == .writing { progress.update(state.doneByteCount) }
-        }
+        progress.begin("hrl-apply", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
+        _ = try effect.apply(to: chain, strict ? .strict : .coalesced) { progress.update($0.doneByteCount) }
         try chain.close()
-        return result
     }
 }

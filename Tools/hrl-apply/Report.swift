@@ -7,22 +7,23 @@ import HRL
 import Toolbox
 
 extension HRLApply {
-    func report(_ order: [LogReader], _ result: ApplyResult, _ run: ToolRun) {
+    func report(_ effect: LogEffect, _ run: ToolRun) {
+        let order = effect.logs
         run.result = [
             "target": .string(to), "dry_run": .bool(dryRun), "linked": .bool(!unlinked),
-            "logs": .array(zip(order, result.summaries).map { document($0, $1) }),
-            "writes": .unsigned(result.writeCount), "bytes": .unsigned(result.byteCount),
-            "stopped_early": .bool(result.stoppedEarly),
+            "logs": .array(zip(order, effect.summaries).map { document($0, $1) }),
+            "writes": .unsigned(effect.writeCount), "bytes": .unsigned(effect.byteCount),
+            "stopped_early": .bool(effect.stoppedEarly),
         ]
         guard !output.json, !output.quiet else { return }
-        let what = counted(result.writeCount, "write", "writes")
+        let what = counted(effect.writeCount, "write", "writes")
         let logs = counted(order.count, "log", "logs")
         try? run.out.line(
             "\(printable(to)): \(dryRun ? "would apply" : "applied") \(what), "
-                + "\(Quantity.bytes(result.byteCount, plain: output.bytes)), of \(logs)"
-                + (result.stoppedEarly ? "; the writes after the limit were left out" : ""))
+                + "\(Quantity.bytes(effect.byteCount, plain: output.bytes)), of \(logs)"
+                + (effect.stoppedEarly ? "; the writes after the limit were left out" : ""))
         guard dryRun || output.verbose else { return }
-        for (log, summary) in zip(order, result.summaries) {
+        for (log, summary) in zip(order, effect.summaries) {
             let writes = counted(summary.writeCount, "write", "writes")
             try? run.out.line("  \(printable(log.file.path)): \(writes), id \(log.header.uniqueID)")
         }

@@ -8,6 +8,9 @@ struct Report {
     let isDryRun: Bool
     let keepsFiles: Bool
 
+    /// What is merged away, by name.
+    var images: [String] { plan.links + plan.leftovers }
+
     func lines(plain: Bool) -> [String] {
         func size(_ byteCount: UInt64) -> String { Quantity.bytes(byteCount, plain: plain) }
         let target = printable(plan.target)
@@ -25,7 +28,7 @@ struct Report {
         if isDryRun, plan.newBlockByteCount > 0 {
             lines.append("  its file would grow by \(size(plan.newBlockByteCount)) at most")
         }
-        let names = (plan.links + plan.leftovers).map(printable).joined(separator: ", ")
+        let names = images.map(printable).joined(separator: ", ")
         if keepsFiles {
             lines.append("  \(isDryRun ? "would be kept" : "kept"): \(names)")
         } else {
@@ -34,12 +37,13 @@ struct Report {
         return lines
     }
 
-    /// - Parameter isDone: whether the files have been merged; else nothing has been removed.
-    func document(isDone: Bool) -> JSONValue {
+    /// - Parameters:
+    ///   - isDone: whether all has been done.
+    ///   - removed: the merged images that are gone.
+    func document(isDone: Bool, removed: [String]) -> JSONValue {
         func images(_ list: [ChildImage]) -> JSONValue {
             .array(list.map { ["path": .string($0.path), "parent": .string($0.parent)] })
         }
-        let removed = isDone && !keepsFiles ? plan.links + plan.leftovers : []
         return [
             "child": .string(plan.links[0]), "target": .string(plan.target),
             "format": .string(plan.format.rawValue), "links": .array(plan.links.map(JSONValue.string)),

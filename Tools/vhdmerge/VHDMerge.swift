@@ -62,15 +62,18 @@ struct VHDMerge: Tool {
             run.addInput(path, byteCount: try PosixFile(path).byteCount())
         }
         let report = Report(plan: merge.plan, isDryRun: dryRun, keepsFiles: keep)
-        run.result = report.document(isDone: false)
+        run.result = report.document(isDone: false, removed: [])
         warnOfFindings(merge, run)
         if dryRun, !output.json, !output.quiet { try show(report, run) }
         try refuseBreaking(merge.plan)
         warnOfWork(merge.plan, run)
         if !dryRun {
-            try perform(merge)
+            do { try perform(merge) } catch {
+                run.result = report.document(isDone: false, removed: report.images.filter { (try? PosixFile($0)) == nil })
+                throw error
+            }
             run.addOutput(merge.plan.target, byteCount: try PosixFile(merge.plan.target).byteCount())
-            run.result = report.document(isDone: true)
+            run.result = report.document(isDone: true, removed: keep ? [] : report.images)
         }
         if !dryRun, !output.json, !output.quiet { try show(report, run) }
     }
