@@ -16,10 +16,11 @@ struct HRLApply: Tool {
             EXAMPLES
               hrl-apply --to disk.vhdx log1.hrl log2.hrl
               hrl-apply --dry-run --to disk.vhdx *.hrl
-              hrl-apply --until 2026-11-22T20:14:03Z --to disk.vhd log1.hrl
+              hrl-apply --undo undo.hrl --to disk.vhdx log1.hrl; hrl-apply --to disk.vhdx undo.hrl
 
             Everything is checked before the first byte is written: a log that is damaged, not closed, out of order or \
-            made for a larger disk leaves the image as it is. After a crash, run the same command again.
+            made for a larger disk leaves the image as it is. After a crash, run the same command again; with the same \
+            --undo, what the first run saved is kept, and takes back both.
             """,
         version: versionText)
     static let schema = "hrl-apply/1"
@@ -28,6 +29,15 @@ struct HRLApply: Tool {
     var logs: [String]
     @Option(help: ArgumentHelp("The image to change.", valueName: "image"), completion: .file())
     var to: String
+    @Option(
+        help: ArgumentHelp(
+            "First save what will be overwritten in this log; applying it takes the logs back.", valueName: "undo"),
+        completion: .file(extensions: ["hrl"]))
+    var undo: String?
+    @Flag(
+        name: [.customShort("f"), .customLong("force")],
+        help: "Replace a file at UNDO that is not the undo log of these logs; never after an interrupted run.")
+    var force = false
     @Option(help: ArgumentHelp("Stop before the first write after this time.", valueName: "time"))
     var until: TimeArgument?
     @Option(help: ArgumentHelp("Stop after so many writes, counted through all logs.", valueName: "n"))
@@ -42,19 +52,28 @@ struct HRLApply: Tool {
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
+    func validate() throws {
+        if force, undo == nil { throw ValidationError("-f replaces what stands at --undo, which is missing") }
+    }
+
     func perform(_ run: ToolRun) throws {
         allowOpenFiles(logs.count)
         let readers = try open(run)
-        let order = try ordered(readers, run)
+        let ordered = try ordered(readers, run)
         try refuseTargetAmongLogs()
         let progress = Progress("hrl-apply", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         // Opening for writing may replay the image's own log: what cannot be applied must be known before.
-        let effect = try rehearse(order, run)
-        if !dryRun { try apply(effect, progress) }
+        let (chain, effect) = try rehearse(ordered, run)
+        let order = strict ? ApplyOrder.strict : .coalesced
+        if dryRun {
+            let saved = try undo.flatMap { try rehearseUndo($0, effect, of: chain, run) }
+            return report(effect, writtenByteCount: try effect.writtenByteCount(order), saved, run)
+        }
+        let (result, saved) = try apply(effect, order, progress, run)
         progress.end()
-        if !dryRun { run.addOutput(to, byteCount: try? PosixFile(to).byteCount()) }
-        report(effect, run)
+        run.addOutput(to, byteCount: try? PosixFile(to).byteCount())
+        report(effect, writtenByteCount: result.writtenByteCount, saved, run)
     }
 
     private func open(_ run: ToolRun) throws -> [LogReader] {
@@ -86,8 +105,9 @@ struct HRLApply: Tool {
     }
 
     /// Checks everything against the image open for reading.
-    private func rehearse(_ order: [LogReader], _ run: ToolRun) throws -> LogEffect {
+    private func rehearse(_ order: [LogReader], _ run: ToolRun) throws -> (ImageChain, LogEffect) {
         let chain = try ImageChain.open(to, imageOptions.openOptions)
+        try refuseUndoOverInputs(chain, run)
         run.warn(to, chain.findings)
         for layer in chain.layers {
             run.warn(layer.file.path, layer.findings)
@@ -104,13 +124,43 @@ struct HRLApply: Tool {
         for (log, summary) in zip(order, effect.summaries) {
             run.warn(log.file.path, summary.findings.map(\.finding))
         }
-        return effect
+        return (chain, effect)
     }
 
-    private func apply(_ effect: LogEffect, _ progress: Progress) throws {
-        let chain = try ImageChain.open(writing: to, imageOptions.openOptions)
-        progress.begin("hrl-apply", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
-        _ = try effect.apply(to: chain, strict ? .strict : .coalesced) { progress.update($0.doneByteCount) }
-        try chain.close()
+    private func apply(
+        _ effect: LogEffect, _ order: ApplyOrder, _ progress: Progress, _ run: ToolRun
+    ) throws -> (ApplyResult, UndoOutcome?) {
+        let disk: ImageChain
+        var saved: UndoOutcome?
+        if let undo {
+            (disk, saved) = try openSaving(undo, effect, progress, run)
+        } else {
+            disk = try ImageChain.open(writing: to, imageOptions.openOptions)
+        }
+        let isBounded = order == .coalesced && effect.isWhole
+        progress.begin("hrl-apply", total: isBounded ? effect.firstByteCount : effect.byteCount)
+        do {
+            let result = try effect.apply(to: disk, order) { progress.update($0.doneByteCount) }
+            try disk.close()
+            return (result, saved)
+        } catch {
+            var error = error
+            if let saved, error.hint == nil { error.hint = "run the same command again, or apply \(saved.path)" }
+            throw error
+        }
+    }
+
+    /// Opens the image for writing when its undo log is there. The writer's lock is held before anything is saved: what
+    /// is saved is what will be overwritten.
+    private func openSaving(
+        _ undo: String, _ effect: LogEffect, _ progress: Progress, _ run: ToolRun
+    ) throws -> (ImageChain, UndoOutcome?) {
+        let options = imageOptions.openOptions
+        let file: PosixFile
+        do { file = try PosixFile(to, .write) } catch { throw DiskError(error, doing: "opening for writing") }
+        let chain = try ImageChain.open(file, options)
+        let saved = try saveUndo(undo, effect, of: chain, progress, run)
+        let leaf = try ImageOpener.layer(writing: file, options)
+        return (try ImageChain(leafFirst: [leaf] + chain.layers.dropFirst(), writableLeaf: leaf), saved)
     }
 }

@@ -7,13 +7,14 @@ import HRL
 import Toolbox
 
 extension HRLApply {
-    func report(_ effect: LogEffect, _ run: ToolRun) {
+    func report(_ effect: LogEffect, writtenByteCount: UInt64, _ saved: UndoOutcome?, _ run: ToolRun) {
         let order = effect.logs
         run.result = [
-            "target": .string(to), "dry_run": .bool(dryRun), "linked": .bool(!unlinked),
+            "target": .string(to), "dry_run": .bool(dryRun), "linked": .bool(!unlinked), "strict": .bool(strict),
             "logs": .array(zip(order, effect.summaries).map { document($0, $1) }),
             "writes": .unsigned(effect.writeCount), "bytes": .unsigned(effect.byteCount),
-            "stopped_early": .bool(effect.stoppedEarly),
+            "written_bytes": .unsigned(writtenByteCount),
+            "stopped_early": .bool(effect.stoppedEarly), "undo": saved.map(document) ?? nil,
         ]
         guard !output.json, !output.quiet else { return }
         let what = counted(effect.writeCount, "write", "writes")
@@ -22,11 +23,27 @@ extension HRLApply {
             "\(printable(to)): \(dryRun ? "would apply" : "applied") \(what), "
                 + "\(Quantity.bytes(effect.byteCount, plain: output.bytes)), of \(logs)"
                 + (effect.stoppedEarly ? "; the writes after the limit were left out" : ""))
+        if let undo { try? run.out.line("\(printable(undo)): \(text(saved))") }
         guard dryRun || output.verbose else { return }
         for (log, summary) in zip(order, effect.summaries) {
             let writes = counted(summary.writeCount, "write", "writes")
             try? run.out.line("  \(printable(log.file.path)): \(writes), id \(log.header.uniqueID)")
         }
+    }
+
+    private func text(_ saved: UndoOutcome?) -> String {
+        guard let saved else { return "not made: no write counts, so that there is nothing to undo" }
+        let size = Quantity.bytes(saved.byteCount, plain: output.bytes)
+        if saved.isReused { return "\(dryRun ? "would be kept" : "kept") as an earlier run saved it, \(size)" }
+        return "\(dryRun ? "would save" : "saved") what was there before, \(size)"
+    }
+
+    private func document(_ saved: UndoOutcome) -> JSONValue {
+        [
+            "path": .string(saved.path), "unique_id": .optional(saved.uniqueID?.description),
+            "previous_unique_id": .string(saved.previousUniqueID.description), "bytes": .unsigned(saved.byteCount),
+            "reused": .bool(saved.isReused),
+        ]
     }
 
     /// What a log holds; with a limit, more than was applied of it.

@@ -1,0 +1,153 @@
+public import BlockIO
+public import ByteCodec
+public import DiskModel
+import HRL
+
+/// What logs overwrite on a disk, saved before in an ordinary closed log: applying it takes the logs back.
+///
+/// The undo log of logs that lead from P to U leads from U to P, so that undo logs are a chain whose order is newest
+/// first, by itself. Who applies logs with an undo log does this, the disk being his alone:
+///
+/// 1. `UndoLog.save` into a file that has no name yet, closed and flushed (`LogWriter`); then `PendingFile.commit` makes
+///    the name durable. A cut up to here leaves the disk as it was, and no undo log or one that is not closed.
+/// 2. `LogEffect.apply`. A cut leaves a mixture of old and new: the undo log alone makes it old, the logs alone make it
+///    new. Who applies the logs again takes the undo log that is there (`UndoLogPlace`): the disk has new bytes now, and
+///    saving them would lose the old ones.
+public struct UndoLog: Sendable, Equatable {
+    public var uniqueID: GUID
+    public var previousUniqueID: GUID
+    /// Bytes of the disk that it holds, zeros among them.
+    public var byteCount: UInt64
+
+    /// Says in a log's header that it is an undo log.
+    public static let creatorApplication = Array("vtu ".utf8)
+
+    /// The ids that the undo log of a run of logs has.
+    public struct Identity: Sendable, Equatable {
+        /// UniqueId of the last log that counts.
+        public var previousUniqueID: GUID
+        /// PreviousUniqueId of the first log; nil where that cannot be an id of the undo log, which then gets a random one.
+        public var uniqueID: GUID?
+
+        /// - Returns: nil when no log counts: nothing will be written, and there is nothing to undo.
+        public init?(of effect: LogEffect) {
+            guard effect.usedLogCount > 0 else { return nil }
+            previousUniqueID = effect.logs[effect.usedLogCount - 1].header.uniqueID
+            let first = effect.logs[0].header.previousUniqueID
+            uniqueID = first == .zero || first == previousUniqueID ? nil : first
+        }
+    }
+
+    /// Saves what stands on a disk where logs will write, into a new log, which is durable and closed when this returns.
+    ///
+    /// Goes by extents, so that what is zeros takes no room. Memory beside the effect's: 1 MiB.
+    ///
+    /// - Parameters:
+    ///   - file: new or empty; its name is the caller's to make durable.
+    ///   - dataWriteGUID: the disk's present one, for a VHDX; zero for other images.
+    ///   - time: of the log and of its writes.
+    ///   - progress: bytes saved; may throw to end it.
+    /// - Throws: `DiskError`: `.refused` when no log counts; the disk's and the logs' own, the file's.
+    public static func save(
+        _ effect: LogEffect, of disk: any VirtualDisk, into file: any BlockFile, dataWriteGUID: GUID = .zero,
+        time: DiskTimestamp, progress: (UInt64) throws(DiskError) -> Void = { _ in }
+    ) throws(DiskError) -> UndoLog {
+        guard let identity = Identity(of: effect) else {
+            throw DiskError(.refused, path: file.path, "nothing is to be undone: no log counts")
+        }
+        var options = LogWriter.Options()
+        options.previousUniqueID = identity.previousUniqueID
+        if let id = identity.uniqueID { options.uniqueID = id }
+        options.creatorApplication = creatorApplication
+        options.dataWriteGUID = dataWriteGUID
+        options.created = time
+        // It may be the only copy of these bytes: what has rotted in it must not be taken for them.
+        options.computesDataChecksums = true
+        let writer = try LogWriter.create(on: file, options)
+        var saving = UndoSaving(disk, writer, time)
+        try effect.forEachRange { (range) throws(DiskError) in
+            try saving.save(range)
+            try progress(saving.byteCount)
+        }
+        try saving.finish()
+        try writer.close(at: time)
+        return UndoLog(
+            uniqueID: options.uniqueID, previousUniqueID: options.previousUniqueID, byteCount: saving.byteCount)
+    }
+}
+
+/// Ranges of a disk on their way to an undo log.
+private struct UndoSaving {
+    static let pieceByteCount: UInt64 = 1 << 20
+    /// Zeros in so long a run, at a multiple of it, are saved as zeros also where the image stores them.
+    static let unit: UInt64 = 64 << 10
+
+    let disk: any VirtualDisk
+    let writer: LogWriter
+    let time: DiskTimestamp
+    private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
+    /// A run of zeros not yet in the log.
+    private var zeros: Range<UInt64> = 0..<0
+    private(set) var byteCount: UInt64 = 0
+
+    init(_ disk: any VirtualDisk, _ writer: LogWriter, _ time: DiskTimestamp) {
+        (self.disk, self.writer, self.time) = (disk, writer, time)
+    }
+
+    mutating func save(_ range: Range<UInt64>) throws(DiskError) {
+        try disk.forEachExtent(in: range) { (mapped) throws(DiskError) in
+            if case .file = mapped.extent.source {
+                try saveData(mapped.extent.range)
+            } else {
+                try addZeros(mapped.extent.range)
+            }
+        }
+        byteCount += range.upperBound - range.lowerBound
+    }
+
+    private mutating func saveData(_ range: Range<UInt64>) throws(DiskError) {
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let end = min(range.upperBound, (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount))
+            let count = Int(end - position)
+            try buffer.withMutableBytes(0..<count) { (bytes) throws(DiskError) in
+                try disk.read(into: &bytes, at: position)
+            }
+            try savePiece(position..<end)
+            position = end
+        }
+    }
+
+    /// Saves what stands at the start of the buffer.
+    private mutating func savePiece(_ piece: Range<UInt64>) throws(DiskError) {
+        let buffer = buffer
+        var start = piece.lowerBound
+        while start < piece.upperBound {
+            let end = min(piece.upperBound, (start + Self.unit).roundedDown(to: Self.unit))
+            let bytes = buffer.bytes(Int(start - piece.lowerBound)..<Int(end - piece.lowerBound))
+            if isZero(bytes) {
+                try addZeros(start..<end)
+            } else {
+                try finish()
+                try writer.append(bytes, at: start, time: time, joining: true)
+            }
+            start = end
+        }
+    }
+
+    private mutating func addZeros(_ range: Range<UInt64>) throws(DiskError) {
+        if !zeros.isEmpty, zeros.upperBound == range.lowerBound {
+            zeros = zeros.lowerBound..<range.upperBound
+        } else {
+            try finish()
+            zeros = range
+        }
+    }
+
+    /// Brings the run of zeros into the log.
+    mutating func finish() throws(DiskError) {
+        guard !zeros.isEmpty else { return }
+        try writer.appendZeroes(zeros, time: time)
+        zeros = 0..<0
+    }
+}

@@ -1,0 +1,105 @@
+import BlockIO
+import ByteCodec
+import ChangeLog
+import DiskModel
+import Glibc
+import ImageChain
+import Toolbox
+
+/// What became of `--undo`.
+struct UndoOutcome {
+    var path: String
+    /// Nil where the id would be a random one: in a dry run.
+    var uniqueID: GUID?
+    var previousUniqueID: GUID
+    var byteCount: UInt64
+    /// Whether an earlier run had saved it.
+    var isReused: Bool
+
+    init(_ path: String, _ log: UndoLog, isReused: Bool) {
+        (self.path, self.isReused) = (path, isReused)
+        (uniqueID, previousUniqueID, byteCount) = (log.uniqueID, log.previousUniqueID, log.byteCount)
+    }
+
+    init(_ path: String, wouldSave byteCount: UInt64, _ identity: UndoLog.Identity) {
+        (self.path, self.byteCount, isReused) = (path, byteCount, false)
+        (uniqueID, previousUniqueID) = (identity.uniqueID, identity.previousUniqueID)
+    }
+}
+
+extension HRLApply {
+    /// The undo log must be none of the files in use.
+    func refuseUndoOverInputs(_ chain: ImageChain, _ run: ToolRun) throws {
+        guard let undo else { return }
+        try refuseOverwriting(undo, [to], "the image to change")
+        try refuseOverwriting(undo, logs, "a log to apply")
+        try refuseOverwriting(undo, chain.layers.dropFirst().map(\.file.path), "a parent of the image")
+        try run.refuseOverwritingCaseLog(undo)
+    }
+
+    /// Brings the undo log to its place, or finds it there; `chain` shows the disk as it is, and nobody else writes it.
+    func saveUndo(
+        _ path: String, _ effect: LogEffect, of chain: ImageChain, _ progress: Progress, _ run: ToolRun
+    ) throws -> UndoOutcome? {
+        guard UndoLog.Identity(of: effect) != nil else { return nil }
+        let place = try undoPlace(path, effect, on: chain, run)
+        if case .reusable(let log) = place {
+            run.addInput(path, byteCount: try? PosixFile(path).byteCount())
+            return UndoOutcome(path, log, isReused: true)
+        }
+        // Without a name until it is whole, and flushed before anything is overwritten.
+        let pending = try PendingFile(path, replaces: place != nil)
+        progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
+        let identity = chain.leaf.identity
+        let log = try UndoLog.save(
+            effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
+            time: DiskTimestamp(unixSeconds: ToolRun.now())
+        ) { progress.update($0) }
+        try pending.commit()
+        run.addOutput(path, byteCount: try pending.file.byteCount())
+        return UndoOutcome(path, log, isReused: false)
+    }
+
+    /// As `saveUndo`, but only says what it would do.
+    func rehearseUndo(
+        _ path: String, _ effect: LogEffect, of chain: ImageChain, _ run: ToolRun
+    ) throws -> UndoOutcome? {
+        guard let identity = UndoLog.Identity(of: effect) else { return nil }
+        if case .reusable(let log) = try undoPlace(path, effect, on: chain, run) {
+            return UndoOutcome(path, log, isReused: true)
+        }
+        return UndoOutcome(path, wouldSave: try effect.writtenByteCount(.coalesced), identity)
+    }
+
+    /// What stands at the undo log's place; nil when nothing does.
+    /// - Throws: for what is in the way, unless it may be replaced.
+    private func undoPlace(
+        _ path: String, _ effect: LogEffect, on chain: ImageChain, _ run: ToolRun
+    ) throws -> UndoLogPlace? {
+        let file: PosixFile
+        do { file = try PosixFile(path) } catch {
+            if error.reason == .errno(ENOENT) { return nil }
+            throw DiskError(error, doing: "opening the undo log")
+        }
+        let place = try UndoLogPlace(of: file, for: effect, on: chain)
+        guard case .other(var error) = place else { return place }
+        guard !force else {
+            run.warn(path, "replaced by what the image holds now: \(error.explanation)")
+            return place
+        }
+        let risk = "-f replaces it, which after an interrupted run would save bytes that are already new"
+        error.hint = (error.hint.map { $0 + "; " } ?? "") + risk
+        throw error
+    }
+}
+
+extension LogEffect {
+    /// Bytes that applying writes in this order.
+    func writtenByteCount(_ order: ApplyOrder) throws(DiskError) -> UInt64 {
+        guard order == .coalesced else { return byteCount }
+        guard !isWhole else { return firstByteCount }
+        var total: UInt64 = 0
+        try forEachPiece { (piece) throws(DiskError) in total += piece.byteCount }
+        return total
+    }
+}
