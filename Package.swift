@@ -106,7 +106,8 @@ let package = Package(
         tests("VHDXTests", base + ["VHDX", "FaultInjection", "DiskConformance"]),
         tests("HRLTests", base + ["HRL", "FaultInjection"]),
         tests("ImageChainTests", base + formats + ["ImageChain", "FaultInjection", "DiskConformance", "ToolTesting"]),
-        tests("ChangeLogTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection"]),
+        tests(
+            "ChangeLogTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "DiskConformance"]),
         tests("ReplicationTests", ["ByteCodec", "Replication"]),
         tests(
             "ReplicatorTests",
@@ -117,6 +118,10 @@ let package = Package(
         tests("CrashTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "ToolTesting"]),
         tests("ToolTests", base + formats + ["ImageChain", "ToolTesting"] + tools.map { .target(name: $0.name) }),
         tests("HouseTests", ["ToolTesting"]),
+        // Benchmarks
+        .executableTarget(
+            name: "tracking-bench", dependencies: base + formats + ["ImageChain", "ChangeLog"],
+            path: "Benchmarks/Tracking", swiftSettings: strict),
     ] + tools,
     swiftLanguageModes: [.v6]
 )

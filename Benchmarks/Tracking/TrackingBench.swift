@@ -1,0 +1,3 @@
+@main struct TrackingBench {
+    static func main() {}
+}
