@@ -23,13 +23,16 @@ let package = Package(
     name: "vhdtools-fuzz",
     dependencies: [.package(name: "vhdtools", path: "..")],
     targets: [
-        .target(name: "FuzzSupport", dependencies: [product("DiskModel")], path: "Support", swiftSettings: settings),
+        .target(
+            name: "FuzzSupport", dependencies: [product("DiskModel"), product("DiskFormats")], path: "Support",
+            swiftSettings: settings),
         fuzz("Digests", ["DiskModel"]),
         fuzz("VHDImage", ["DiskModel", "DiskFormats"]),
         fuzz("VHDXImage", ["DiskModel", "DiskFormats"]),
         fuzz("VHDEdits", ["DiskModel", "DiskFormats"]),
         fuzz("VHDXEdits", ["DiskModel", "DiskFormats"]),
         fuzz("HRLLog", ["DiskModel", "DiskFormats"]),
+        fuzz("HRLOracle", ["DiskModel", "DiskFormats"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]
