@@ -23,7 +23,9 @@ let package = Package(
     name: "vhdtools-fuzz",
     dependencies: [.package(name: "vhdtools", path: "..")],
     targets: [
-        .target(name: "FuzzSupport", dependencies: [product("DiskModel")], path: "Support", swiftSettings: settings),
+        .target(
+            name: "FuzzSupport", dependencies: [product("DiskModel"), product("DiskFormats")], path: "Support",
+            swiftSettings: settings),
         fuzz("Digests", ["DiskModel"]),
         fuzz("VHDImage", ["DiskModel", "DiskFormats"]),
         fuzz("VHDXImage", ["DiskModel", "DiskFormats"]),
@@ -31,6 +33,7 @@ let package = Package(
         fuzz("VHDXEdits", ["DiskModel", "DiskFormats"]),
         fuzz("HRLLog", ["DiskModel", "DiskFormats"]),
         fuzz("DirtyMap", ["DiskModel", "DiskFormats", "ChangeLog"]),
+        fuzz("HRLOracle", ["DiskModel", "DiskFormats"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]
