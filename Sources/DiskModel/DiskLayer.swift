@@ -12,8 +12,11 @@ public protocol DiskLayer: AnyObject, Sendable {
     var identity: DiskIdentity { get }
     /// Another identity by which children may still name this image, while it is being changed for a merge.
     var formerIdentity: DiskIdentity? { get }
-    /// Whether the image says that others are being merged into it: images between then show a mixture.
-    var hasUnfinishedMerge: Bool { get }
+    /// The merge into this image that was begun and is not complete, by an id; nil at rest. Until it is complete the image
+    /// may hold a mixture: only the one that bears the merge, and images made from that, read right.
+    var unfinishedMerge: GUID? { get }
+    /// Whether this is the image with which a merge into one of its parents was begun.
+    func bears(merge id: GUID) -> Bool
     /// Set exactly when the type is `.differencing`.
     var parentLink: ParentLink? { get }
     /// What was noticed while opening.
@@ -75,7 +78,10 @@ public protocol VirtualDisk: AnyObject, Sendable {
 
 extension DiskLayer {
     public var formerIdentity: DiskIdentity? { nil }
-    public var hasUnfinishedMerge: Bool { false }
+    public var unfinishedMerge: GUID? { nil }
+
+    /// Whether this is the image with which a merge into one of its parents was begun.
+    public func bears(merge id: GUID) -> Bool { false }
 
     /// Whether a child's link means this image.
     public func isNamed(by link: ParentLink) -> Bool {

@@ -29,19 +29,23 @@ extension ImageChain {
         let (links, findings) = try walk(from: leaf, file.identity, file.path, options)
         if let error = links.last?.parentError { throw error }
         let layers = links.map(\.layer)
+        let mixture = try UnfinishedMerge.check(layers, accepting: options.accepted)
         // Before the tables are gone through, which fills what is kept of them.
         shareCaches(among: layers)
-        return try ImageChain(leafFirst: layers, findings: findings + sharedSpace(layers, options))
+        return try ImageChain(leafFirst: layers, findings: findings + mixture + sharedSpace(layers, options))
     }
 
     /// Opens an image for writing under the writer's lock, its parents for reading.
     public static func open(writing path: String, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
         let file: PosixFile
         do { file = try PosixFile(path, .write) } catch { throw DiskError(error, doing: "opening for writing") }
+        // Nothing is repaired or replayed in an image that may not be written.
+        _ = try UnfinishedMerge.check([try ImageOpener.layer(reading: file, options)])
         let leaf = try ImageOpener.layer(writing: file, options)
         let (links, findings) = try walk(from: leaf, file.identity, path, options)
         if let error = links.last?.parentError { throw error }
         let layers = links.map(\.layer)
+        _ = try UnfinishedMerge.check(layers)
         shareCaches(among: layers)
         // A leaf open for writing was looked through before.
         return try ImageChain(

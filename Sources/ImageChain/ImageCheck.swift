@@ -95,6 +95,9 @@ public enum ImageChecker {
                 if finding.finding.severity == .error { result.report.isReadable = false }
             }
         }
+        do { _ = try UnfinishedMerge.check(links.map(\.layer)) } catch {
+            if let finding = error.formatError { addParentError(finding, to: &result.report) }
+        }
         if let error = links.last?.parentError { addParentError(missing(result.format, error), to: &result.report) }
     }
 

@@ -36,6 +36,7 @@ public final class Merge: Sendable {
         }
         let count = outline.links.count
         try ImageChain.checkTables(chain.layers.prefix(count + 1))
+        try Self.refuseTakingBearer(chain.layers, linkCount: count)
         let below = Array(chain.layers.dropFirst(count + 1))
         findings =
             chain.findings.map { (child, $0) }
@@ -44,6 +45,17 @@ public final class Merge: Sendable {
         let disk = LiveDisk(chain)
         run = files.map { MergeRun(format: plan.format, files: $0, below: below, plan: plan, disk: disk) }
         (self.plan, self.disk) = (plan, disk)
+    }
+
+    /// An interrupted merge into an image below the target needs the image that it was begun with.
+    private static func refuseTakingBearer(_ layers: [any DiskLayer], linkCount count: Int) throws(DiskError) {
+        for layer in layers.dropFirst(count + 1) {
+            guard let merge = layer.unfinishedMerge else { continue }
+            guard let bearer = layers.prefix(count).first(where: { $0.bears(merge: merge) }) else { continue }
+            throw DiskError(
+                .refused, path: bearer.file.path, "a merge of it into \(layer.file.path) was interrupted",
+                hint: "complete that one first: vhdmerge --into \(layer.file.path) \(bearer.file.path)")
+        }
     }
 
     /// Merges.

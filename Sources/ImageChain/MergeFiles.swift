@@ -119,8 +119,10 @@ enum MergeTrace {
             guard let first = try? PosixFile(path).identity, first != target,
                 let links = try? ImageChain.walk(path, options).links,
                 let end = links.firstIndex(where: { (try? PosixFile($0.path).identity) == target }), end > 0,
-                UnfinishedMerge.isMarked(links[end - 1].layer, links[end].layer)
+                let merge = links[end].layer.unfinishedMerge, leaf.layer.bears(merge: merge)
             else { continue }
+            // A copy of the leaf is none of those between.
+            guard !links.prefix(end).contains(where: { $0.layer.identity == leaf.layer.identity }) else { continue }
             let names = links.prefix(end).map(\.path)
             // The leaf itself is none of them.
             guard let own = try? PosixFile(leaf.path).identity,

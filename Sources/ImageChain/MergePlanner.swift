@@ -30,7 +30,7 @@ struct MergePlanner {
         if let lowest = links.last as? VHDXLayer, let parent = lowest.parentLink {
             plan.resumes = Set(parent.identities.map(\.id)).count > 1
         }
-        if target.hasUnfinishedMerge { plan.resumes = true }
+        if target.unfinishedMerge != nil { plan.resumes = true }
         plan.leftovers = outline.leftovers
         if !plan.leftovers.isEmpty { plan.resumes = true }
         plan.pendingLogs = zip(outline.links + [outline.target], chain.layers).filter(\.1.hasReplayedLog).map(\.0)

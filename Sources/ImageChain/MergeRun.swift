@@ -11,14 +11,16 @@ import VHDX
 ///
 ///  0. Where a target that grows would show its own parent behind its old end, the leaf gets zeros there, which it shows
 ///     already. *Cut: the same bytes.*
-///  1. The target gets a new id before anything else in it changes, so that its other children are refused from then on.
-///     The lowest link, whose parent it is, goes along:
-///     VHDX: the link gets the target's future DataWriteGuid as its `parent_linkage2`, through its log; where an interrupted
-///     merge left the target under a second id, that one becomes its `parent_linkage` before. Then the target's headers take
-///     it. *Cut: the link names the target by either id, and the target has one of them.*
-///     VHD: the target's footers take a new Unique ID and a mark with the former one, which counts, too; then the link names
-///     the new one; then the mark says that the former one counts no more. *Cut: the link names the target by either id, and
-///     both count as long as that is needed.*
+///  1. Leaf and target are signed, and the target gets a new id, before anything else in it changes: from then on its other
+///     children are refused, and so is whoever reads the target, or an image between, not through the leaf. The lowest link,
+///     whose parent the target is, goes along:
+///     VHDX: the leaf bears the merge, then the target's metadata name it; then the link gets the target's future
+///     DataWriteGuid as its `parent_linkage2`, and the present one as its first, in one entry of its log; then the target's
+///     headers take it. *Cut: the link names the target by either id, and the target has one of them; it is not signed, and
+///     as it was, or it is, and the leaf bears that merge.*
+///     VHD: the target's footers take a new Unique ID and a mark with the former one, which counts, too, and with the
+///     leaf's; then the link names the new one; then the mark says that the former one counts no more. *Cut: the link names
+///     the target by either id, and both count as long as that is needed.*
 ///  2. A target smaller than the leaf grows, as told at the format's resizer. *Cut: what it gained reads as zeros, as in
 ///     the leaf.*
 ///  3. Bytes and zeros go into the target, as told at the format's writer, which is then closed. *Cut: any of it, hidden
@@ -28,14 +30,14 @@ import VHDX
 /// Then the target shows what the leaf shows, and the links can go. Without keeping the files:
 ///  5. Where links lie between: the leaf is made a child of the target itself; its absolute path leads to its former
 ///     parent for now. *Cut: it shows the same either way, and the same call finds those between by that path.*
-///  6. The links between are removed, the lowest first; a VHD target loses its mark; then the leaf is removed, each
+///  6. The links between are removed, the lowest first; the target loses its sign; then the leaf is removed, each
 ///     durably. *Cut: the leaf stands on the target; what is left of those between has no parent.*
 ///
 /// Keeping them:
 ///  7. Where links lie between: as 5; then the lowest one loses its parent's id, since it would show a mixture. VHDX: its
 ///     `parent_linkage2` is cleared; VHD: its Parent Unique ID becomes one that nobody has. *Cut: as after 5.*
-///  8. The leaf is made a child of the target under its new id, with right paths; a VHD target loses its mark. *Cut: the
-///     same.*
+///  8. The leaf is made a child of the target under its new id, with right paths; the target loses its sign, then the
+///     leaf. *Cut: the same.*
 struct MergeRun: Sendable {
     let format: ImageFormat
     let files: any MergeFiles
@@ -80,11 +82,20 @@ struct MergeRun: Sendable {
                 "it expects a parent with the id \(ids.map(\.description).joined(separator: " or ")), and \(files.target.path) has \(current)"
             )
         }
-        // The first id is the one that is not replaced next.
-        if ids[0] != current { try VHDXLinkEditor.setLinkage(lowest, to: current) }
+        try sign()
         let id = newGUID()
-        try VHDXLinkEditor.setSecondLinkage(lowest, to: id)
+        // Both at once: the second one is the sign of the merge, and never goes while it lasts.
+        try VHDXLinkEditor.setSecondLinkage(lowest, to: id, first: current)
         return id
+    }
+
+    /// Says in the leaf and in the target that they are merged; first in the leaf, which otherwise could not be read.
+    private func sign() throws(DiskError) {
+        let target = try VHDXLayer(reading: files.target)
+        if let merge = target.unfinishedMerge, try VHDXLayer(reading: files.links[0]).bears(merge: merge) { return }
+        let merge = newGUID()
+        try VHDXLinkEditor.setMerge(files.links[0], to: merge)
+        try VHDXLinkEditor.setUnfinishedMerge(files.target, to: merge)
     }
 
     /// Step 1 of VHD, whole. Also after an interrupted merge, with yet another id.
@@ -104,7 +115,8 @@ struct MergeRun: Sendable {
         // An interrupted change of the size has to come to its end first. What is refused here is refused below.
         do { try resizeTarget(to: target.geometry.virtualByteCount, nil) } catch  where error.kind == .refused {}
         let id = newGUID()
-        try VHDLinkEditor.beginMerge(files.target, as: id)
+        let leaf = try VHDLayer(reading: files.links[0]).identity.id
+        try VHDLinkEditor.beginMerge(files.target, as: id, leaf: leaf)
         try VHDLinkEditor.setParentID(lowest, to: id)
         try VHDLinkEditor.confirmMerge(files.target)
         return nil
@@ -200,7 +212,9 @@ struct MergeRun: Sendable {
         if keepsFiles {
             if isMixed, let lowest = between.last { try cutLoose(lowest) }
             if isMixed || !between.isEmpty { try relinkLeaf(keepsTrace: false) }
-            return try endMerge()
+            try endMerge()
+            if format == .vhdx, isMixed { try VHDXLinkEditor.setMerge(files.links[0], to: nil) }
+            return
         }
         for file in between.reversed() { try remove(file) }
         try endMerge()
@@ -208,8 +222,9 @@ struct MergeRun: Sendable {
     }
 
     private func endMerge() throws(DiskError) {
-        guard format == .vhd, try VHDLayer(reading: files.target).hasUnfinishedMerge else { return }
-        try VHDLinkEditor.endMerge(files.target)
+        guard try ImageOpener.layer(reading: files.target).unfinishedMerge != nil else { return }
+        guard format == .vhdx else { return try VHDLinkEditor.endMerge(files.target) }
+        try VHDXLinkEditor.setUnfinishedMerge(files.target, to: nil)
     }
 
     private func relinkLeaf(keepsTrace: Bool) throws(DiskError) {

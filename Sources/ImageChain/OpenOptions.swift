@@ -24,7 +24,7 @@ extension FormatError.Code {
     /// A parent was found and is not the one the child names. Accepting it reads on with that parent: wrong bytes are
     /// likely.
     public static let parentIdentity = Self("CHAIN001")
-    /// A merge into an image of the chain was interrupted: images between show a mixture. For information; it never stops
-    /// the reading.
+    /// A merge into an image of the chain was interrupted, and that image holds a mixture. A warning where the image with
+    /// which the merge was begun hides it. Accepting it reads the mixture.
     public static let unfinishedMerge = Self("CHAIN002")
 }

@@ -45,6 +45,8 @@ public struct ParentDiagnosis: Sendable {
     public private(set) var damageRepairs: [RepairKind] = []
     /// Whether the parent came up where the child's own paths lead, and not only by its name elsewhere.
     public let isInPlace: Bool
+    /// Whether a merge into the parent that was found is not complete.
+    let hasUnfinishedMerge: Bool
 
     init(of child: ChainLink, _ next: ChainLink?, in chain: [ChainLink], _ options: OpenOptions) {
         (candidates, error) = (child.candidates, child.parentError)
@@ -65,9 +67,11 @@ public struct ParentDiagnosis: Sendable {
         found = parentLayer?.identity ?? (outcome == .mismatch ? mismatch?.id : nil)
         differences = parentLayer.map { LinkDifference.all(child.layer, $0) } ?? []
         isInPlace = Self.isInPlace(match, child)
-        guard outcome != .match, outcome != .tooDeep else { return }
+        let isFound = outcome == .match || outcome == .tooDeep
+        let scan = isFound ? nil : ParentScan(for: child, in: chain, options)
+        hasUnfinishedMerge = scan?.hasUnfinishedMerge ?? false || parentLayer?.unfinishedMerge != nil
+        self.scan = scan
         if outcome == .damaged, let path { damageRepairs = Self.repairs(of: path, child.layer.format) }
-        scan = ParentScan(for: child, in: chain, options)
     }
 
     private static func expectedIDs(_ child: any DiskLayer) -> [ExpectedID] {

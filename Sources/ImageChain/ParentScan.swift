@@ -10,6 +10,8 @@ public struct ParentScan: Sendable, Equatable {
 
     /// The parent, if it is there.
     public private(set) var path: String?
+    /// Whether a merge into it is not complete.
+    private(set) var hasUnfinishedMerge = false
     public private(set) var folders: [String]
     public private(set) var fileCount = 0
     /// Whether there were more files than are looked at.
@@ -28,22 +30,23 @@ public struct ParentScan: Sendable, Equatable {
             for path in FolderListing.regularFiles(in: folder) {
                 guard fileCount < Self.fileLimit else { isCut = true; return }
                 fileCount += 1
-                guard isParent(path, child, own, options) else { continue }
-                self.path = path
+                guard let layer = parent(path, child, own, options) else { continue }
+                (self.path, hasUnfinishedMerge) = (path, layer.unfinishedMerge != nil)
                 return
             }
         }
     }
 
-    /// Whether a file is an image the child names, and not part of its chain already.
-    private func isParent(
+    /// A file's image, if the child names it and it is not part of its chain already.
+    private func parent(
         _ path: String, _ child: ChainLink, _ own: Set<PosixFile.Identity>, _ options: OpenOptions
-    ) -> Bool {
+    ) -> (any DiskLayer)? {
         guard let link = child.layer.parentLink, let file = try? PosixFile(path), !own.contains(file.identity),
             (try? ImageOpener.recognise(file)) == child.layer.format
-        else { return false }
+        else { return nil }
         var options = options
         options.format = child.layer.format
-        return (try? ImageOpener.layer(reading: file, options)).map { $0.isNamed(by: link) } ?? false
+        guard let layer = try? ImageOpener.layer(reading: file, options), layer.isNamed(by: link) else { return nil }
+        return layer
     }
 }

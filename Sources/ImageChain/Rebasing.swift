@@ -100,10 +100,11 @@ public struct Rebasing {
             throw error
         }
         let layers = links.map(\.layer)
+        let mixture = try UnfinishedMerge.check(layers, accepting: options.accepted)
         // Also of the child: what it leaves to its parent must be certain.
         let accepted = try ImageChain.sharedSpace(layers, options)
         try ImageChain.checkTables(layers, accepting: options.accepted)
-        return try ImageChain(leafFirst: Array(layers.dropFirst()), findings: findings + accepted)
+        return try ImageChain(leafFirst: Array(layers.dropFirst()), findings: findings + mixture + accepted)
     }
 
     /// Whether what the child shows may change.

@@ -58,7 +58,7 @@ struct RepairAdvice {
     private var parent: [ChainRepair] {
         guard let parent = link.parent else { return [] }
         if let elsewhere = parent.scan?.path {
-            guard !link.namesTwoParents else { return [putBack(elsewhere)] }
+            guard !isMerging else { return [putBack(elsewhere)] }
             return [relink(to: elsewhere, "its parent is here under another name or in another folder: \(elsewhere)")]
         }
         switch parent.outcome {
@@ -71,10 +71,13 @@ struct RepairAdvice {
         }
     }
 
+    /// A merge comes to its end before a link is changed.
+    private var isMerging: Bool { link.namesTwoParents || link.parent?.hasUnfinishedMerge ?? false }
+
     private let bringBack = "bring the right parent back, or name the folder it stands in with --parent-dir"
 
     private func inPlace(_ parent: ParentDiagnosis) -> [ChainRepair] {
-        guard !parent.isInPlace, !link.namesTwoParents, let path = parent.path else { return [] }
+        guard !parent.isInPlace, !isMerging, let path = parent.path else { return [] }
         return [
             relink(to: path, "its parent was moved: it was found by its name, not where the paths in the file lead")
         ]
@@ -84,7 +87,7 @@ struct RepairAdvice {
         ChainRepair(
             .nameFolder,
             "its parent is here under another name or in another folder: \(path); give it the name and the place back "
-                + "that it had, and complete the merge: another link would take its sign away")
+                + "that it had, and complete the merge into it")
     }
 
     private func relink(to path: String, _ reason: String) -> ChainRepair {
@@ -107,7 +110,7 @@ struct RepairAdvice {
             "\(path) has another id: \(written), as by a merge into it (vhdmerge --keep leaves images between so), or is "
             + "another image; \(bringBack)"
         // The mark of the merge would be lost.
-        guard !link.namesTwoParents else { return [ChainRepair(.nameFolder, reason)] }
+        guard !isMerging else { return [ChainRepair(.nameFolder, reason)] }
         return [
             ChainRepair(
                 .forceRelink, reason,

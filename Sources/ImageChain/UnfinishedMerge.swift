@@ -1,12 +1,18 @@
-import DiskModel
+import BlockIO
+public import ByteCodec
+public import DiskModel
 
 /// A merge into an image of the chain that was interrupted. Until it is completed its target holds a mixture, which only
-/// the image with which it was started hides.
+/// the image with which it was begun hides.
 public struct UnfinishedMerge: Sendable, Equatable {
     /// The image of the chain whose parent is the target: the lowest one that is being merged. The leaf is 0.
     public let linkIndex: Int
     /// The target's path; nil where it was not found.
     public let target: String?
+    /// The image of the chain with which it was begun; nil where that is none of them, or nothing says which it is.
+    public let bearer: String?
+    /// Whether the chain shows a mixture: the image with which the merge was begun is none of it.
+    public let showsMixture: Bool
 
     /// The one furthest down, which being completed from the leaf takes those above along; nil where no image bears the
     /// sign of a merge.
@@ -21,12 +27,45 @@ public struct UnfinishedMerge: Sendable, Equatable {
         else { return nil }
         linkIndex = index
         target = Self.target(diagnoses[index].parent)
+        let layers = links.map(\.layer)
+        showsMixture = Self.mixture(in: layers) != nil
+        let merge = index + 1 < layers.count ? layers[index + 1].unfinishedMerge : nil
+        bearer = merge.flatMap { id in links.prefix(index + 1).first { $0.layer.bears(merge: id) }?.path }
+    }
+
+    /// The image next to the leaf that holds a mixture which none above it hides; nil where the chain reads right, as far
+    /// as its images say.
+    /// - Parameter layers: leaf first.
+    static func mixture(in layers: [any DiskLayer]) -> Int? {
+        layers.indices.first { index in
+            guard let merge = layers[index].unfinishedMerge else { return false }
+            return !layers[..<index].contains { $0.bears(merge: merge) }
+        }
+    }
+
+    /// - Parameter accepted: with CHAIN002 a mixture is read as it is.
+    /// - Returns: what was accepted.
+    /// - Throws: `.format` with CHAIN002 for a chain that shows a mixture.
+    public static func check(
+        _ layers: [any DiskLayer], accepting accepted: Set<FormatError.Code> = []
+    ) throws(DiskError) -> [Finding] {
+        guard let index = mixture(in: layers) else { return [] }
+        let path = layers[index].file.path
+        let error = FormatError(
+            .unfinishedMerge, field: "a merge", offset: 0,
+            "into it was interrupted: it holds a mixture, which only the image that the merge was begun with hides",
+            section: "")
+        guard !accepted.contains(.unfinishedMerge) else { return [Finding(.error, error)] }
+        throw DiskError(
+            error, path: path,
+            hint: "vhdmerge of that image completes it (--parent-dir where an image was moved); "
+                + "--accept CHAIN002 reads the mixture")
     }
 
     /// Whether one of a pair bears the sign of a merge of the first into the second: in VHDX the child, a second id that
     /// its parent may have; in VHD the parent, a mark in its footer.
     static func isMarked(_ child: any DiskLayer, _ parent: (any DiskLayer)?) -> Bool {
-        namesTwoParents(child) || parent?.hasUnfinishedMerge ?? false
+        namesTwoParents(child) || parent?.unfinishedMerge != nil
     }
 
     /// Whether a child names its parent by two ids, as it does while it is merged and not at rest.
@@ -53,12 +92,20 @@ public struct UnfinishedMerge: Sendable, Equatable {
         guard let target else {
             return ChainRepair(.merge, "\(reason): once that is found again, vhdinfo --chain says how to complete it")
         }
+        guard !showsMixture else {
+            return ChainRepair(
+                .merge, "\(reason), begun with an image that is none of these: vhdmerge of that one completes it")
+        }
         let folders = options.parentFolders.flatMap { ["--parent-dir", RepairAdvice.argument($0)] }
+        let leafPath = bearer ?? leafPath
         let into = linkIndex == 0 ? [] : ["--into", RepairAdvice.argument(target)]
         return ChainRepair(
             .merge, "\(reason): with the image with which it was started, the same merge goes on to its end",
             ["vhdmerge"] + folders + into + [RepairAdvice.argument(leafPath)],
-            risk: "where it was started with an image above \(leafPath), name that one: otherwise those above lose "
-                + "their parent, and what they show; where it was started with one below, that one is merged away too")
+            risk: bearer != nil
+                ? nil
+                : "where it was started with an image above \(leafPath), name that one: otherwise those above lose "
+                    + "their parent, and what they show; where it was started with one below, that one is merged away too"
+        )
     }
 }

@@ -41,7 +41,8 @@ public final class VHDLayer: WritableDiskLayer, InspectableLayer {
 
     public var identity: DiskIdentity { DiskIdentity(format: .vhd, id: footer.uniqueID) }
     private var mergeMark: MergeMark? { MergeMark(in: footers.active.bytes) }
-    public var hasUnfinishedMerge: Bool { mergeMark != nil }
+    public var unfinishedMerge: GUID? { mergeMark?.leafID }
+    public func bears(merge id: GUID) -> Bool { footer.uniqueID == id }
     public var formerIdentity: DiskIdentity? {
         guard let mark = mergeMark, mark.stage == .renaming else { return nil }
         return DiskIdentity(format: .vhd, id: mark.formerID)

@@ -1,6 +1,6 @@
 public import ByteCodec
 
-/// One code a rule. Numbers up to 032 are the rules a checker reports; the rest follow the order of reading.
+/// One code a rule. Numbers up to 033 are the rules a checker reports; the rest follow the order of reading.
 extension FormatError.Code {
     public static let vhdxIdentifier = Self("VHDX001")
     public static let vhdxHeaders = Self("VHDX002")
@@ -34,6 +34,8 @@ extension FormatError.Code {
     public static let vhdxParentSectorSize = Self("VHDX030")
     public static let vhdxOrphanedSpace = Self("VHDX031")
     public static let vhdxParentDiskID = Self("VHDX032")
+
+    public static let vhdxUnfinishedMerge = Self("VHDX033")
 
     public static let vhdxFileTooSmall = Self("VHDX040")
     public static let vhdxRegionTables = Self("VHDX041")

@@ -35,26 +35,21 @@ public enum VHDXLinkEditor {
     }
 
     /// Sets `parent_linkage2`, which names a second identity that the parent may have: a merge stores the one that the
-    /// parent is about to get. DataWriteGuid stays.
-    /// - Parameter id: nil for zeros, which name none.
+    /// parent is about to get. DataWriteGuid and paths stay.
+    /// - Parameters:
+    ///   - id: nil for zeros, which name none.
+    ///   - first: what `parent_linkage` becomes in the same entry of the log; nil to leave it.
     /// - Throws: as `relink`.
-    public static func setSecondLinkage(_ file: any BlockFile, to id: GUID?) throws(DiskError) {
+    public static func setSecondLinkage(
+        _ file: any BlockFile, to id: GUID?, first: GUID? = nil
+    ) throws(DiskError) {
         try edit(file, "setting the second linkage", changesData: false) {
+            if let first { $0.set(ParentLocatorItem.Key.linkage, to: first) }
             $0.set(ParentLocatorItem.Key.secondLinkage, to: id ?? .zero)
         }
     }
 
-    /// Sets `parent_linkage`, and `parent_linkage2` to zeros: the parent is the same, with another identity. Paths and
-    /// DataWriteGuid stay.
-    /// - Throws: as `relink`.
-    public static func setLinkage(_ file: any BlockFile, to id: GUID) throws(DiskError) {
-        try edit(file, "setting the linkage", changesData: false) {
-            $0.set(ParentLocatorItem.Key.linkage, to: id)
-            $0.set(ParentLocatorItem.Key.secondLinkage, to: .zero)
-        }
-    }
-
-    private static func edit(
+    static func edit(
         _ file: any BlockFile, _ doing: String, changesData: Bool, _ change: (inout ParentLocatorItem) -> Void
     ) throws(DiskError) {
         try diskErrors(file.path, doing) {
@@ -69,14 +64,21 @@ public enum VHDXLinkEditor {
             let isAsBefore = try session.file.bytes(at: item.start, count: Int(item.entry.length)) == bytes
             guard changesData || !isAsBefore else { return }
             let pages = try session.metadata.pages(settingParentLocator: bytes, in: session.file)
-            do {
-                try session.begin(changesData: changesData)
-                try session.replace(pages)
-                try session.finish(fileByteCount: session.map.fileByteCount)
-            } catch {
-                session.abandon()
-                throw error
-            }
+            try session.write(pages, changesData: changesData)
+        }
+    }
+}
+
+extension EditSession {
+    /// A whole session for some pages of metadata, which change in one entry of the log.
+    mutating func write(_ pages: [(offset: UInt64, bytes: [UInt8])], changesData: Bool = false) throws {
+        do {
+            try begin(changesData: changesData)
+            try replace(pages)
+            try finish(fileByteCount: map.fileByteCount)
+        } catch {
+            abandon()
+            throw error
         }
     }
 }

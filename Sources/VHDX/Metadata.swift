@@ -9,6 +9,8 @@ struct Metadata: Sendable {
     private(set) var logicalSectorSize: UInt32 = 0
     private(set) var physicalSectorSize: UInt32 = 0
     private(set) var parentLocator: ParentLocatorItem?
+    /// The merge that the image says is not complete: `MergeItem`.
+    private(set) var unfinishedMerge: GUID?
     /// The table as found, with each entry's offset in the file.
     private(set) var table: [(offset: UInt64, entry: MetadataTableEntry)] = []
     let region: Range<UInt64>
@@ -24,6 +26,7 @@ struct Metadata: Sendable {
         try readSectorSizes(file, &findings)
         try readVirtualDisk(file, &findings)
         try readParentLocator(file, &findings)
+        unfinishedMerge = try readMergeItem(file, &findings)
     }
 
     /// Refuses a value without which there is no disk.
@@ -126,6 +129,7 @@ struct Metadata: Sendable {
                     "of item \(entry.itemID) are \(entry.flags), expected \(flags)", section: "2.6.2"))
         }
         if !entry.isUser, opaque.contains(entry.itemID) { return }
+        if entry.isUser, entry.itemID == KnownGUID.unfinishedMerge { return }
         guard !entry.isRequired else {
             return try findings.refuse(
                 FormatError(

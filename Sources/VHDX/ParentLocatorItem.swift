@@ -14,6 +14,8 @@ struct ParentLocatorItem: Sendable {
         static let relativePath = "relative_path"
         static let volumePath = "volume_path"
         static let absolutePath = "absolute_win32_path"
+        /// Ours: the merge that was begun with this image.
+        static let merge = "vhdtools_merge"
     }
 
     /// - Parameter start: where the item stands in the file.
@@ -137,7 +139,12 @@ struct ParentLocatorItem: Sendable {
         pairs = named.compactMap { key, value in value.map { (key, $0) } } + unknown
     }
 
-    /// Gives a linkage another value, in its place; one that is not there comes last.
+    /// The merge that was begun with this image; what is no id names none.
+    var merge: GUID? { self[Key.merge].flatMap { GUID($0) } }
+
+    mutating func remove(_ key: String) { pairs.removeAll { $0.key == key } }
+
+    /// Gives a pair another id for its value, in its place; one that is not there comes last.
     mutating func set(_ key: String, to id: GUID) {
         guard let index = pairs.firstIndex(where: { $0.key == key }) else { return pairs.append((key, id.braced)) }
         pairs[index].value = id.braced

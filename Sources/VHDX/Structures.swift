@@ -54,6 +54,8 @@ public enum KnownGUID {
     public static let incompleteFile = GUID(0x71CC_85F0, 0x1B69, 0x4E28, 0x9558_C3BF_83AE_75D3)
     /// Labels of persistent memory; opaque to us.
     public static let persistentMemoryLabels = GUID(0x10E1_AE8A, 0x4B7E, 0x4169, 0xA40F_CD70_DE92_8393)
+    /// Ours, a user item: a merge into the image that is not complete.
+    public static let unfinishedMerge = GUID(0x6D5E_0A3B, 0x2C41, 0x4F97, 0x8E1D_57B3_90C6_A4F2)
 }
 
 /// File type identifier, at 0. [MS-VHDX] 2.2.1

@@ -38,6 +38,8 @@ public final class VHDXLayer: WritableDiskLayer, InspectableLayer {
     public var currentHeader: Header { state.withLock { $0.headers.current } }
     public var dataWriteGUID: GUID { currentHeader.dataWriteGUID }
     public var identity: DiskIdentity { DiskIdentity(format: .vhdx, id: dataWriteGUID) }
+    public var unfinishedMerge: GUID? { metadata.unfinishedMerge }
+    public func bears(merge id: GUID) -> Bool { id != .zero && metadata.parentLocator?.merge == id }
     /// What was noticed while opening and, once per rule, in table entries read since.
     public var findings: [Finding] { state.withLock { $0.map.findings.all } }
 

@@ -15,6 +15,9 @@ import VHDX
         var images = 0
         var unreadable = 0
         var changed = 0
+        /// Other images than the leaf that were read, and those that showed what they never showed.
+        var othersRead = 0
+        var mixtures = 0
         /// Of those tried.
         var rerun = 0
         var unfinished = 0
@@ -44,16 +47,33 @@ import VHDX
     }
 
     @Test(arguments: cases) func everyCut(_ one: Case) throws {
-        let start = try MergeFolder(one.format, seed: 11, baseType: one.baseType, leafByteCount: one.leafByteCount)
+        let start = try MergeFolder(
+            one.format, seed: 11, baseType: one.baseType, leafByteCount: one.leafByteCount,
+            hasOther: one.baseType == .dynamic && one.leafByteCount == nil)
         let folder = RecordedFolder()
         try start.run(in: folder, into: one.target).perform(keepsFiles: one.keeps) { _, _ in }
         let (counts, tally) = count(folder, start, one)
         print(
             "merge power cuts, \(one.testDescription): \(counts.images) images of \(tally.momentCount) moments "
                 + "(\(tally.exhaustiveMomentCount) exhaustive), \(counts.rerun) run again, \(counts.unreadable) unreadable, "
-                + "\(counts.changed) changed, \(counts.unfinished) unfinished")
+                + "\(counts.changed) changed, \(counts.unfinished) unfinished, \(counts.mixtures) mixtures of "
+                + "\(counts.othersRead) other images read")
+        #expect(counts.mixtures == 0 && counts.othersRead > 0, "\(counts.example)")
         #expect(counts.unreadable == 0 && counts.changed == 0 && counts.unfinished == 0, "\(counts.example)")
         #expect(counts.images > 50 && counts.rerun > 5)
+    }
+
+    /// Readers that do not look for the signs of a merge read mixtures.
+    @Test(arguments: [ImageFormat.vhd, .vhdx]) func missingSignIsCaught(_ format: ImageFormat) throws {
+        var start = try MergeFolder(format, seed: 11, hasOther: true)
+        start.ignoresSigns = true
+        let folder = RecordedFolder()
+        try start.run(in: folder, into: MergeFolder.base).perform(keepsFiles: false) { _, _ in }
+        let (counts, _) = count(folder, start, Case(format: format), rerunEvery: .max)
+        print(
+            "merge power cuts, broken control, \(format) without signs: \(counts.mixtures) mixtures of "
+                + "\(counts.othersRead) other images read")
+        #expect(counts.mixtures > 0)
     }
 
     /// The target takes its new id before the child knows it.
@@ -101,6 +121,8 @@ import VHDX
         _ folder: RecordedFolder, _ start: MergeFolder, _ one: Case, rerunEvery step: Int = 5
     ) -> (Counts, PowerCuts.Tally) {
         var counts = Counts()
+        var before: [String: [UInt8]] = [:]
+        for name in start.files.keys where name != MergeFolder.leaf { before[name] = try? start.contents(of: name) }
         let tally = folder.forEachCut(imageLimit: 40, seed: 3) { image in
             counts.images += 1
             var cut = start
@@ -116,9 +138,24 @@ import VHDX
                 counts.unreadable += 1
                 counts.example = "\(error) after \(image.stepCount) steps: \(image.fates)"
             }
+            if counts.images % 3 == 0 { lookAtOthers(cut, before, start, &counts) }
             if hasLeaf, counts.images % step == 0 { rerun(cut, start, one, &counts) }
         }
         return (counts, tally)
+    }
+
+    /// Each image but the leaf shows what it showed, or what the leaf shows, or is refused.
+    private func lookAtOthers(
+        _ cut: MergeFolder, _ before: [String: [UInt8]], _ start: MergeFolder, _ counts: inout Counts
+    ) {
+        for (name, old) in before where cut.files[name] != nil {
+            guard let found = try? cut.contents(of: name) else { continue }
+            counts.othersRead += 1
+            guard !bytesEqual(found.rawBytes, old.rawBytes), !bytesEqual(found.rawBytes, start.expected.rawBytes)
+            else { continue }
+            counts.mixtures += 1
+            counts.example = "\(name) shows a mixture"
+        }
     }
 
     private func rerun(_ cut: MergeFolder, _ start: MergeFolder, _ one: Case, _ counts: inout Counts) {

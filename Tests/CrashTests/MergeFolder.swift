@@ -11,12 +11,19 @@ import VHDX
 struct MergeFolder {
     var format: ImageFormat
     var files: [String: MemoryFile.Contents] = [:]
+    /// Whether images are read that say that they hold a mixture.
+    var ignoresSigns = false
     /// What the leaf shows.
     var expected: [UInt8] = []
     static let (base, middle, leaf) = ("base", "middle", "leaf")
+    /// Another child of the one in the middle.
+    static let other = "other"
 
     /// - Parameter leafByteCount: size of the leaf; the others have the usual one.
-    init(_ format: ImageFormat, seed: UInt64, baseType: ImageType = .dynamic, leafByteCount: UInt64? = nil) throws {
+    init(
+        _ format: ImageFormat, seed: UInt64, baseType: ImageType = .dynamic, leafByteCount: UInt64? = nil,
+        hasOther: Bool = false
+    ) throws {
         self.format = format
         var random = SplitMix(seed: seed)
         let size: UInt64 = format == .vhd ? 64 << 10 : 4 << 20
@@ -36,6 +43,10 @@ struct MergeFolder {
         if let leafByteCount { try resizeLeaf(to: leafByteCount) }
         try change(Self.leaf, &random)
         expected = try contents(of: Self.leaf)
+        if hasOther {
+            try addChild(Self.other, of: Self.middle)
+            try change(Self.other, &random)
+        }
     }
 
     private mutating func addChild(_ name: String, of parent: String) throws {
@@ -97,6 +108,7 @@ struct MergeFolder {
             guard let found else { throw MissingFile(name: names.first ?? "?") }
             layers.append(found)
         }
+        if !ignoresSigns { _ = try UnfinishedMerge.check(layers) }
         return try ImageChain(leafFirst: layers)
     }
 

@@ -125,22 +125,22 @@ import VHD
             let file = MemoryFile(bytes)
             let before = try VHDLayer(reading: file)
             let (disk, tie) = (try contents(before), Tie(before))
-            try VHDLinkEditor.beginMerge(file, as: Parents.otherID)
+            try VHDLinkEditor.beginMerge(file, as: Parents.otherID, leaf: Parents.thirdID)
             let renaming = try VHDLayer(reading: file)
             #expect(renaming.identity.id == Parents.otherID && renaming.formerIdentity == before.identity)
-            #expect(renaming.hasUnfinishedMerge)
+            #expect(renaming.unfinishedMerge == Parents.thirdID)
             expectFinding(.vhdUnfinishedMerge, .warning, in: renaming)
             let footer = Array(file.allBytes.suffix(512))
             #expect(Array(footer[448..<464]) == Array("vhdmerge".utf8) + [0, 0, 0, 1, 0, 0, 0, 0])
-            #expect(Array(footer[464..<480]) == before.identity.id.bytes(.big))
+            #expect(Array(footer[464..<496]) == before.identity.id.bytes(.big) + Parents.thirdID.bytes(.big))
             if renaming.type != .fixed { #expect(Array(file.allBytes.prefix(512)) == footer) }
             try VHDLinkEditor.confirmMerge(file)
             let merging = try VHDLayer(reading: file)
-            #expect(merging.hasUnfinishedMerge && merging.formerIdentity == nil)
+            #expect(merging.unfinishedMerge == Parents.thirdID && merging.formerIdentity == nil)
             #expect(merging.identity.id == Parents.otherID)
             try VHDLinkEditor.endMerge(file)
             let after = try VHDLayer(reading: file)
-            #expect(!after.hasUnfinishedMerge && after.formerIdentity == nil)
+            #expect(after.unfinishedMerge == nil && after.formerIdentity == nil)
             var now = Tie(after)
             #expect(now.uniqueID == Parents.otherID)
             now.uniqueID = tie.uniqueID
@@ -167,7 +167,7 @@ import VHD
             footer.replaceSubrange(64..<68, with: sumBytes)
             file.replaceSubrange(file.count - 512..<file.count, with: footer)
             let layer = try VHDLayer(reading: MemoryFile(file))
-            #expect(!layer.hasUnfinishedMerge && layer.formerIdentity == nil, "byte \(index)")
+            #expect(layer.unfinishedMerge == nil && layer.formerIdentity == nil, "byte \(index)")
         }
     }
 

@@ -162,7 +162,8 @@ import Testing
                 try Self.expectSevenZip(child, try Self.bytes(child, parent: parent), "step \(step)")
                 try Self.expectLibvhdi(child, parent, name: absolutePath)
             }
-            try VHDXLinkEditor.setLinkage(try PosixFile(child, .write), to: parent.identity.id)
+            let file = try PosixFile(child, .write)
+            try VHDXLinkEditor.setSecondLinkage(file, to: nil, first: parent.identity.id)
             try Self.expectLibvhdi(child, parent, name: "D:\\p.vhdx")
         }
     }

@@ -54,7 +54,7 @@ struct LinkEdit: Sendable, CustomStringConvertible {
 
     static let first = LinkEdit(
         description: "linkage",
-        run: { file throws(DiskError) in try VHDXLinkEditor.setLinkage(file, to: newID) },
+        run: { file throws(DiskError) in try VHDXLinkEditor.setSecondLinkage(file, to: nil, first: newID) },
         expected: {
             replacing("parent_linkage2", zeroText, in: replacing("parent_linkage", newText, in: $0))
         })

@@ -81,6 +81,7 @@ struct ImageDescription {
         let chain: ImageChain?
         (chain, chainError) = Self.attempt { () throws(DiskError) in
             if let missing { throw missing }
+            _ = try UnfinishedMerge.check(layers, accepting: options.accepted)
             return try ImageChain(leafFirst: layers)
         }
         var checks = CheckOptions()
