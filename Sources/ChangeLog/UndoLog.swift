@@ -86,21 +86,22 @@ private struct UndoSaving {
     let writer: LogWriter
     let time: DiskTimestamp
     private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
+    private var extents: UndoExtents
     /// A run of zeros not yet in the log.
     private var zeros: Range<UInt64> = 0..<0
     private(set) var byteCount: UInt64 = 0
 
     init(_ disk: any VirtualDisk, _ writer: LogWriter, _ time: DiskTimestamp) {
         (self.disk, self.writer, self.time) = (disk, writer, time)
+        extents = UndoExtents(disk)
     }
 
     mutating func save(_ range: Range<UInt64>) throws(DiskError) {
-        try disk.forEachExtent(in: range) { (mapped) throws(DiskError) in
-            if case .file = mapped.extent.source {
-                try saveData(mapped.extent.range)
-            } else {
-                try addZeros(mapped.extent.range)
-            }
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let (end, isStored) = try extents.run(at: position, upTo: range.upperBound)
+            if isStored { try saveData(position..<end) } else { try addZeros(position..<end) }
+            position = end
         }
         byteCount += range.upperBound - range.lowerBound
     }

@@ -28,10 +28,14 @@ struct UndoWitness {
     private let shown = Self.buffer()
     private let saved = Self.buffer()
     private let logged = Self.buffer()
+    private var extents: UndoExtents
+    private var savedData: DataPlaces
     private var strange: [Run] = []
 
     init(_ undo: LogReader, _ effect: LogEffect, _ disk: any VirtualDisk) {
         (self.undo, self.effect, self.disk) = (undo.file, effect, disk)
+        extents = UndoExtents(disk)
+        savedData = DataPlaces(undo.file)
     }
 
     private static func buffer() -> IOBuffer { IOBuffer(byteCount: Int(pieceByteCount)) }
@@ -40,22 +44,18 @@ struct UndoWitness {
     mutating func look(at part: Range<UInt64>, _ write: LogWrite, _ piece: LogPiece) throws(DiskError) {
         var position = part.lowerBound
         while position < part.upperBound, strange.count < Self.heldRunCount {
-            let extent = try disk.extents(in: position..<part.upperBound, limit: 1)[0].extent
-            var end = min(extent.end, part.upperBound)
+            var (end, isStored) = try extents.run(at: position, upTo: part.upperBound)
             let savedOffset = write.dataOffset + (position - write.diskOffset)
-            if case .file = extent.source {
-                end = min(end, position + Self.pieceByteCount)
-            } else {
+            if !isStored {
                 // Zeros: those that are holes in the undo log need no look.
-                let data: Range<UInt64>?
-                do { data = try undo.data(from: savedOffset) } catch { throw DiskError(error, doing: "reading data") }
-                let holeEnd = position + min(end - position, (data?.lowerBound ?? .max) - savedOffset)
-                guard holeEnd == position else {
-                    position = holeEnd
+                let dataStart = try savedData.data(from: savedOffset).lowerBound
+                let hole = min(end - position, max(dataStart, savedOffset) - savedOffset)
+                guard hole == 0 else {
+                    position += hole
                     continue
                 }
-                end = min(end, position + Self.pieceByteCount)
             }
+            end = min(end, position + Self.pieceByteCount)
             let loggedOffset = piece.dataOffset + (position - piece.diskOffset)
             try compare(position..<end, savedOffset, loggedOffset, piece.logIndex)
             position = end
