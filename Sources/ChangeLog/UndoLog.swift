@@ -82,7 +82,6 @@ private struct UndoSaving {
     /// Zeros in so long a run, at a multiple of it, are saved as zeros also where the image stores them.
     static let unit: UInt64 = 64 << 10
 
-    let disk: any VirtualDisk
     let writer: LogWriter
     let time: DiskTimestamp
     private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
@@ -92,30 +91,28 @@ private struct UndoSaving {
     private(set) var byteCount: UInt64 = 0
 
     init(_ disk: any VirtualDisk, _ writer: LogWriter, _ time: DiskTimestamp) {
-        (self.disk, self.writer, self.time) = (disk, writer, time)
+        (self.writer, self.time) = (writer, time)
         extents = UndoExtents(disk)
     }
 
     mutating func save(_ range: Range<UInt64>) throws(DiskError) {
         var position = range.lowerBound
         while position < range.upperBound {
-            let (end, isStored) = try extents.run(at: position, upTo: range.upperBound)
-            if isStored { try saveData(position..<end) } else { try addZeros(position..<end) }
-            position = end
+            let run = try extents.run(at: position, upTo: range.upperBound)
+            if run.source == nil { try addZeros(run.range) } else { try saveData(run) }
+            position = run.range.upperBound
         }
         byteCount += range.upperBound - range.lowerBound
     }
 
-    private mutating func saveData(_ range: Range<UInt64>) throws(DiskError) {
-        var position = range.lowerBound
-        while position < range.upperBound {
-            let end = min(range.upperBound, (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount))
-            let count = Int(end - position)
-            try buffer.withMutableBytes(0..<count) { (bytes) throws(DiskError) in
-                try disk.read(into: &bytes, at: position)
-            }
-            try savePiece(position..<end)
-            position = end
+    private mutating func saveData(_ run: UndoRun) throws(DiskError) {
+        var position = run.range.lowerBound
+        while position < run.range.upperBound {
+            let stop = (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount)
+            let piece = position..<min(run.range.upperBound, stop)
+            try run.read(piece, into: buffer)
+            try savePiece(piece)
+            position = piece.upperBound
         }
     }
 

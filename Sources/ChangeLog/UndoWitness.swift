@@ -24,7 +24,6 @@ struct UndoWitness {
 
     private let undo: any BlockFile
     private let effect: LogEffect
-    private let disk: any VirtualDisk
     private let shown = Self.buffer()
     private let saved = Self.buffer()
     private let logged = Self.buffer()
@@ -33,7 +32,7 @@ struct UndoWitness {
     private var strange: [Run] = []
 
     init(_ undo: LogReader, _ effect: LogEffect, _ disk: any VirtualDisk) {
-        (self.undo, self.effect, self.disk) = (undo.file, effect, disk)
+        (self.undo, self.effect) = (undo.file, effect)
         extents = UndoExtents(disk)
         savedData = DataPlaces(undo.file)
     }
@@ -44,32 +43,30 @@ struct UndoWitness {
     mutating func look(at part: Range<UInt64>, _ write: LogWrite, _ piece: LogPiece) throws(DiskError) {
         var position = part.lowerBound
         while position < part.upperBound, strange.count < Self.heldRunCount {
-            var (end, isStored) = try extents.run(at: position, upTo: part.upperBound)
+            let run = try extents.run(at: position, upTo: part.upperBound)
             let savedOffset = write.dataOffset + (position - write.diskOffset)
-            if !isStored {
+            if run.source == nil {
                 // Zeros: those that are holes in the undo log need no look.
                 let dataStart = try savedData.data(from: savedOffset).lowerBound
-                let hole = min(end - position, max(dataStart, savedOffset) - savedOffset)
+                let hole = min(run.range.upperBound - position, max(dataStart, savedOffset) - savedOffset)
                 guard hole == 0 else {
                     position += hole
                     continue
                 }
             }
-            end = min(end, position + Self.pieceByteCount)
-            let loggedOffset = piece.dataOffset + (position - piece.diskOffset)
-            try compare(position..<end, savedOffset, loggedOffset, piece.logIndex)
+            let end = min(run.range.upperBound, position + Self.pieceByteCount)
+            try run.read(position..<end, into: shown)
+            try compare(position..<end, savedOffset, piece.dataOffset + (position - piece.diskOffset), piece.logIndex)
             position = end
         }
     }
 
+    /// Compares what stands at the start of the buffer `shown`.
     private mutating func compare(
         _ range: Range<UInt64>, _ savedOffset: UInt64, _ loggedOffset: UInt64, _ logIndex: Int
     ) throws(DiskError) {
         let (shown, saved, logged) = (shown, saved, logged)
         let count = Int(range.upperBound - range.lowerBound)
-        try shown.withMutableBytes(0..<count) { (bytes) throws(DiskError) in
-            try disk.read(into: &bytes, at: range.lowerBound)
-        }
         try fill(saved, count, from: undo, at: savedOffset)
         guard !bytesEqual(shown.bytes(0..<count), saved.bytes(0..<count)) else { return }
         try fill(logged, count, from: effect.logs[logIndex].file, at: loggedOffset)
