@@ -82,39 +82,37 @@ private struct UndoSaving {
     /// Zeros in so long a run, at a multiple of it, are saved as zeros also where the image stores them.
     static let unit: UInt64 = 64 << 10
 
-    let disk: any VirtualDisk
     let writer: LogWriter
     let time: DiskTimestamp
     private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
+    private var extents: UndoExtents
     /// A run of zeros not yet in the log.
     private var zeros: Range<UInt64> = 0..<0
     private(set) var byteCount: UInt64 = 0
 
     init(_ disk: any VirtualDisk, _ writer: LogWriter, _ time: DiskTimestamp) {
-        (self.disk, self.writer, self.time) = (disk, writer, time)
+        (self.writer, self.time) = (writer, time)
+        extents = UndoExtents(disk)
     }
 
     mutating func save(_ range: Range<UInt64>) throws(DiskError) {
-        try disk.forEachExtent(in: range) { (mapped) throws(DiskError) in
-            if case .file = mapped.extent.source {
-                try saveData(mapped.extent.range)
-            } else {
-                try addZeros(mapped.extent.range)
-            }
+        var position = range.lowerBound
+        while position < range.upperBound {
+            let run = try extents.run(at: position, upTo: range.upperBound)
+            if run.source == nil { try addZeros(run.range) } else { try saveData(run) }
+            position = run.range.upperBound
         }
         byteCount += range.upperBound - range.lowerBound
     }
 
-    private mutating func saveData(_ range: Range<UInt64>) throws(DiskError) {
-        var position = range.lowerBound
-        while position < range.upperBound {
-            let end = min(range.upperBound, (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount))
-            let count = Int(end - position)
-            try buffer.withMutableBytes(0..<count) { (bytes) throws(DiskError) in
-                try disk.read(into: &bytes, at: position)
-            }
-            try savePiece(position..<end)
-            position = end
+    private mutating func saveData(_ run: UndoRun) throws(DiskError) {
+        var position = run.range.lowerBound
+        while position < run.range.upperBound {
+            let stop = (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount)
+            let piece = position..<min(run.range.upperBound, stop)
+            try run.read(piece, into: buffer)
+            try savePiece(piece)
+            position = piece.upperBound
         }
     }
 

@@ -5,8 +5,8 @@ import HRL
 
 /// What stands where the undo log of some logs is to be.
 public enum UndoLogPlace: Sendable {
-    /// Their undo log, saved by an earlier run: closed, whole, and it covers all that they write. It holds the old bytes
-    /// and must stay as it is.
+    /// Their undo log, saved by an earlier run: closed, whole, covering all that they write, and the disk may be what that
+    /// run left. It holds the old bytes and must stay as it is.
     case reusable(UndoLog)
     /// Their undo log, not closed: nothing was written to the disk after it. To be made anew.
     case unclosed
@@ -15,7 +15,7 @@ public enum UndoLogPlace: Sendable {
 
     /// Looks at a file.
     ///
-    /// Memory: 4 MiB. Where the logs leave more ranges than that holds, the undo log's metadata is gone through again.
+    /// Memory: 10 MiB. Where the logs leave more pieces than that holds, the undo log's metadata is gone through again.
     ///
     /// - Parameters:
     ///   - disk: the one that the logs are applied to, which nobody else writes meanwhile.
@@ -38,7 +38,7 @@ public enum UndoLogPlace: Sendable {
         let reader = try LogReader(file)
         try reader.checkApplicable()
         let summary = try reader.validate(virtualByteCount: disk.geometry.virtualByteCount)
-        try UndoCover.check(reader, effect)
+        try UndoCover.check(reader, effect, disk)
         return .reusable(
             UndoLog(
                 uniqueID: header.uniqueID, previousUniqueID: header.previousUniqueID, byteCount: summary.byteCount))
@@ -64,58 +64,5 @@ public enum UndoLogPlace: Sendable {
                 "exists and is the undo log of other logs: they begin after \(header.uniqueID), these after "
                     + "\(wanted.uniqueID ?? .zero)")
         }
-    }
-}
-
-/// Whether an undo log covers all that logs write.
-struct UndoCover {
-    /// 16 bytes each.
-    static let usualCapacity = 1 << 18
-
-    private let undo: LogReader
-    /// The next ranges that are written: ascending, disjoint.
-    private var ranges: [Range<UInt64>] = []
-
-    private init(_ undo: LogReader) { self.undo = undo }
-
-    /// - Throws: `.refused` where it does not, or its writes are not in the order of the disk, as ours are.
-    static func check(
-        _ undo: LogReader, _ effect: LogEffect, capacity: Int = usualCapacity
-    ) throws(DiskError) {
-        var cover = UndoCover(undo)
-        try effect.forEachRange { (range) throws(DiskError) in
-            cover.ranges.append(range)
-            if cover.ranges.count == capacity { try cover.checkHeld() }
-        }
-        try cover.checkHeld()
-    }
-
-    private mutating func checkHeld() throws(DiskError) {
-        guard let first = ranges.first else { return }
-        var index = 0
-        /// Up to here all that is written is covered.
-        var position = first.lowerBound
-        var undoEnd: UInt64 = 0
-        try undo.forEachWrite(verifyingData: false) { (write) throws(DiskError) in
-            guard write.diskOffset >= undoEnd else {
-                throw DiskError(
-                    .refused, path: undo.file.path,
-                    "exists and is no undo log as made here: its writes are not in the order of the disk")
-            }
-            undoEnd = write.diskRange.upperBound
-            while index < ranges.count, position < undoEnd, write.diskOffset <= position {
-                position = min(undoEnd, ranges[index].upperBound)
-                guard position == ranges[index].upperBound else { return }
-                index += 1
-                if index < ranges.count { position = ranges[index].lowerBound }
-            }
-        }
-        guard index == ranges.count else {
-            throw DiskError(
-                .refused, path: undo.file.path,
-                "exists and does not cover all that will be written: byte \(position) of the disk is missing",
-                hint: "it was made with another --until, or by applying other logs")
-        }
-        ranges.removeAll(keepingCapacity: true)
     }
 }

@@ -200,6 +200,12 @@ struct LogWalk {
         let buffer = IOBuffer(byteCount: Int(min(1 << 20, range.upperBound - range.lowerBound)))
         var sum: UInt32 = 0
         try diskErrors(file.path, "reading data") {
+            // Looking for holes may cost the file system as much as the whole file: not for every small write.
+            if range.upperBound - range.lowerBound <= UInt64(buffer.byteCount) {
+                let count = Int(range.upperBound - range.lowerBound)
+                try buffer.fill(count, from: file, at: range.lowerBound)
+                return sum = byteSum(buffer.bytes(0..<count))
+            }
             try forEachDataPiece(of: file, in: range, buffer) { bytes, _ in sum &+= byteSum(bytes) }
         }
         return ~sum

@@ -61,7 +61,8 @@ import Testing
             let one = try Case(kind, seed: UInt64(seed))
             let folder = RecordedFolder()
             try run(one, in: folder, undo: .init(), disk: one.disk.leaf, order)
-            moments += count(folder, one, limit: 30, cutsAgain: true, &counts).momentCount
+            moments +=
+                count(folder, one, limit: kind.isVHD || kind == .raw ? 30 : 14, cutsAgain: true, &counts).momentCount
         }
         print(
             "undo power cuts, \(kind): \(counts.images) images of \(moments) moments, \(counts.withUndo) with a closed undo "
@@ -115,6 +116,29 @@ import Testing
             "undo power cuts, broken control, \(kind), saved again: \(counts.notRestored) of \(counts.images) not restored"
         )
         #expect(counts.notRestored > 0)
+    }
+
+    /// Each call that changes the disk fails once, with half of its bytes written, and all after it.
+    @Test(arguments: [UndoDisk.Kind.raw, .childVHD, .dynamicVHDX]) func everyFailure(kind: UndoDisk.Kind) throws {
+        let one = try Case(kind, seed: 6)
+        let effect = try LogEffect(of: one.logs)
+        var counts = Counts()
+        for calls in 0..<1000 {
+            let (undo, file) = (MemoryFile(path: "undo"), MemoryFile(one.disk.leaf, path: "disk"))
+            _ = try UndoLog.save(effect, of: try one.disk.open(), into: undo, time: time)
+            let failing = FailingFile(file, after: calls)
+            do {
+                let chain = try one.disk.open(writing: failing)
+                _ = try effect.apply(to: chain, calls % 2 == 0 ? .strict : .coalesced)
+                try chain.close()
+            } catch {}
+            guard failing.hasFailed else { break }
+            counts.images += 1
+            try judge(one, undo.contents, file.contents, keepsUndo: true, &counts, "failed after \(calls) calls")
+        }
+        print("undo, \(kind), each call failing: \(counts.images) images, \(counts.mixtures) mixtures")
+        #expect(counts.wrong == 0 && counts.withUndo == counts.images, "\(counts.example)")
+        #expect(counts.mixtures > 3 && counts.images < 1000)
     }
 
     // MARK: Running and judging

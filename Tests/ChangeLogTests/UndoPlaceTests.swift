@@ -136,7 +136,7 @@ import Testing
         let undo = try LogReader(try makeLog(saved))
         for capacity in [1, 2, 5, 1000] {
             do throws(DiskError) {
-                try UndoCover.check(undo, effect, capacity: capacity)
+                try UndoCover.check(undo, effect, MemoryDisk(empty: UInt64(size)), capacity: capacity)
                 #expect(missing == nil, "seed \(seed)")
             } catch {
                 let text = missing.map { "byte \($0) of the disk" } ?? "nothing is missing"
@@ -145,10 +145,64 @@ import Testing
         }
     }
 
+    /// A disk on which any of the writes were made in any order may be the one; another byte anywhere, and it is not.
+    @Test(arguments: 1...30) func diskAgainstModel(seed: UInt64) throws {
+        var random = SplitMix(seed: seed)
+        let size = 200_000
+        let old = MemoryDisk(Array(pattern[..<size]))
+        let writes = undoWrites(&random, count: 12, diskByteCount: size)
+        let effect = try LogEffect(of: [try LogReader(try makeLog(writes, after: GUID(7), id: GUID(1)))])
+        let saved = MemoryFile(path: "undo")
+        _ = try UndoLog.save(effect, of: old, into: saved, time: time)
+        var bytes = old.allBytes
+        for _ in 0..<Int.random(in: 0...20, using: &random) {
+            guard let write = writes.randomElement(using: &random) else { continue }
+            applyPlainly([write], to: &bytes)
+        }
+        let undo = try LogReader(saved)
+        for capacity in [2, 1000] { try UndoCover.check(undo, effect, MemoryDisk(bytes), capacity: capacity) }
+        for _ in 0..<20 {
+            let index = Int.random(in: 0..<size, using: &random)
+            var changed = bytes
+            changed[index] = UInt8.random(in: 0...255, using: &random)
+            // What may stand there; all, where nothing is written.
+            var allowed: Set<UInt8> = [old.allBytes[index]]
+            var isWritten = false
+            for (offset, data, zeros) in writes {
+                let place = index - Int(offset)
+                guard place >= 0, place < data?.count ?? Int(zeros) else { continue }
+                isWritten = true
+                allowed.insert(data?[place] ?? 0)
+            }
+            do throws(DiskError) {
+                try UndoCover.check(undo, effect, MemoryDisk(changed))
+                #expect(!isWritten || allowed.contains(changed[index]), "seed \(seed), byte \(index)")
+            } catch {
+                #expect(isWritten && !allowed.contains(changed[index]), "seed \(seed), byte \(index)")
+                #expect(error.description.contains("of another time: byte \(index) of the disk"), "\(error)")
+            }
+        }
+    }
+
+    /// Zeros that are huge are not read.
+    @Test func hugeZeros() throws {
+        let size: UInt64 = 1 << 40
+        let empty = MemoryDisk(empty: size)
+        let effect = try LogEffect(of: [try LogReader(try makeLog([(0, nil, size)]))])
+        let saved = MemoryFile(path: "undo")
+        _ = try UndoLog.save(effect, of: empty, into: saved, time: time)
+        try UndoCover.check(try LogReader(saved), effect, empty)
+        try empty.write([1], at: 1 << 39)
+        let error = try #require(throws: DiskError.self) {
+            try UndoCover.check(try LogReader(saved), effect, empty)
+        }
+        #expect(error.description.contains("byte \(1 << 39) of the disk is neither"))
+    }
+
     @Test func writesThatGoBack() throws {
         let effect = try LogEffect(of: [first])
         let undo = try LogReader(try makeLog([(9999, nil, 30_000), (512, nil, 512)]))
-        let error = try #require(throws: DiskError.self) { try UndoCover.check(undo, effect) }
+        let error = try #require(throws: DiskError.self) { try UndoCover.check(undo, effect, disk) }
         #expect(error.description.contains("not in the order of the disk"))
     }
 

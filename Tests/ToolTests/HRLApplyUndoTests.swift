@@ -212,6 +212,30 @@ import VHDX
         #expect(try contents() == before)
     }
 
+    /// Taken back, used, and the same logs once more: what was saved first is of another time.
+    @Test func usedAgainLater() throws {
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
+        // Not changed since, it is the right one.
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
+        do {
+            let chain = try ImageChain.open(writing: scratch.path("disk.vhdx"))
+            try chain.write([UInt8](repeating: 0xdd, count: 512), at: 1 << 20)
+            try chain.close()
+        }
+        let (before, image) = (try contents(), try file("disk.vhdx"))
+        for dry in [[], ["--dry-run"]] {
+            let refused = try runTool(
+                "hrl-apply", dry + ["--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl"], folder: scratch.folder)
+            #expect(refused.exit == 2 && refused.error.contains("of another time: byte 1048576"), "\(refused.error)")
+            #expect(try file("disk.vhdx") == image)
+        }
+        #expect(try apply("-f", "--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
+        #expect(try contents() == before)
+    }
+
     @Test func nothingCounts() throws {
         let result = try apply("--until-record", "0", "--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl")
         #expect(result.exit == 0 && result.output.contains("undo.hrl: not made: no write counts"))

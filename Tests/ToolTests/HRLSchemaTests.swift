@@ -32,6 +32,10 @@ import ToolTesting
             ["--dry-run", "--to", "disk.vhdx", "1.hrl", "2.hrl"], ["--to", "disk.vhdx", "--unlinked", "2.hrl"],
             ["--to", "disk.vhdx", "bad0.hrl"], ["--to", "disk.vhdx", "1.hrl", "3.hrl"], ["--to", "absent", "1.hrl"],
             ["--to", "disk.vhdx", "--until-record", "1", "1.hrl"],
+            ["--to", "disk.vhdx", "--undo", "u.hrl", "1.hrl"], ["--to", "disk.vhdx", "--undo", "u.hrl", "1.hrl"],
+            ["--dry-run", "--to", "disk.vhdx", "--undo", "v.hrl", "1.hrl"],
+            ["--until-record", "0", "--to", "disk.vhdx", "--undo", "v.hrl", "1.hrl"],
+            ["--strict", "--to", "disk.vhdx", "--undo", "1.hrl", "2.hrl"],
         ],
         "hrl-diff": [
             ["disk.vhdx", "new.vhdx", "-o", "a.hrl"], ["--after", "1.hrl", "new.vhdx", "disk.vhdx", "-o", "b.hrl"],

@@ -159,8 +159,14 @@ struct HRLApply: Tool {
         let file: PosixFile
         do { file = try PosixFile(to, .write) } catch { throw DiskError(error, doing: "opening for writing") }
         let chain = try ImageChain.open(file, options)
-        let saved = try saveUndo(undo, effect, of: chain, progress, run)
+        let (saved, pending) = try saveUndo(undo, effect, of: chain, progress, run)
         let leaf = try ImageOpener.layer(writing: file, options)
-        return (try ImageChain(leafFirst: [leaf] + chain.layers.dropFirst(), writableLeaf: leaf), saved)
+        let disk = try ImageChain(leafFirst: [leaf] + chain.layers.dropFirst(), writableLeaf: leaf)
+        // All that can refuse has had its say, and nothing was overwritten yet.
+        if let pending {
+            try pending.commit()
+            run.addOutput(undo, byteCount: try pending.file.byteCount())
+        }
+        return (disk, saved)
     }
 }

@@ -37,17 +37,17 @@ extension HRLApply {
         try run.refuseOverwritingCaseLog(undo)
     }
 
-    /// Brings the undo log to its place, or finds it there; `chain` shows the disk as it is, and nobody else writes it.
+    /// Saves what will be overwritten, or finds it saved; `chain` shows the disk as it is, and nobody else writes it.
+    /// - Returns: what was saved without a name, to be committed before anything is overwritten; nil where it has one.
     func saveUndo(
         _ path: String, _ effect: LogEffect, of chain: ImageChain, _ progress: Progress, _ run: ToolRun
-    ) throws -> UndoOutcome? {
-        guard UndoLog.Identity(of: effect) != nil else { return nil }
+    ) throws -> (UndoOutcome?, PendingFile?) {
+        guard UndoLog.Identity(of: effect) != nil else { return (nil, nil) }
         let place = try undoPlace(path, effect, on: chain, run)
         if case .reusable(let log) = place {
             run.addInput(path, byteCount: try? PosixFile(path).byteCount())
-            return UndoOutcome(path, log, isReused: true)
+            return (UndoOutcome(path, log, isReused: true), nil)
         }
-        // Without a name until it is whole, and flushed before anything is overwritten.
         let pending = try PendingFile(path, replaces: place != nil)
         progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
         let identity = chain.leaf.identity
@@ -55,9 +55,7 @@ extension HRLApply {
             effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
             time: DiskTimestamp(unixSeconds: ToolRun.now())
         ) { progress.update($0) }
-        try pending.commit()
-        run.addOutput(path, byteCount: try pending.file.byteCount())
-        return UndoOutcome(path, log, isReused: false)
+        return (UndoOutcome(path, log, isReused: false), pending)
     }
 
     /// As `saveUndo`, but only says what it would do.
