@@ -255,12 +255,19 @@ final class Dump {
         let file = tail.file
         let header = try LogHeader(from: file)
         let size = try diskErrors(file.path) { try file.byteCount() }
-        guard header.uniqueID == first.uniqueID, size >= tail.end else {
-            throw DiskError(.refused, path: file.path, "the log was replaced while it was followed")
+        guard header.uniqueID == first.uniqueID else {
+            throw DiskError(.refused, path: file.path, "another log was written over it while it was followed")
+        }
+        guard size >= tail.end else {
+            throw DiskError(
+                .refused, path: file.path, "the log was cut to \(size) bytes while it was followed up to \(tail.end)")
         }
         let limit = header.isClosed ? min(size, header.eolLocation) : size
         try advance(tail, to: limit)
-        guard header.isClosed else { return false }
+        guard header.isClosed else {
+            try checkIsThere(file)
+            return false
+        }
         if tail.end != header.eolLocation {
             tail.startOver()
             try advance(tail, to: limit)
@@ -273,6 +280,13 @@ final class Dump {
             try output { try problem(LogFinding(Finding(.error, error)), file.path) }
         }
         return true
+    }
+
+    /// A log that lost its last name unclosed gets no reader after this one, and may never be closed.
+    private func checkIsThere(_ file: any BlockFile) throws(DiskError) {
+        let linkCount = try diskErrors(file.path) { try file.hostFile?.status().st_nlink }
+        guard linkCount == 0 else { return }
+        throw DiskError(.refused, path: file.path, "the log was removed, not closed, while it was followed")
     }
 
     private func advance(_ tail: LogTail, to limit: UInt64) throws(DiskError) {
