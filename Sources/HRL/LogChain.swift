@@ -97,7 +97,8 @@ public struct LogChainOrder: Sendable {
             throw error(.cycle, links[0], "no beginning to \(names(links, Array(links.indices)))")
         }
         let wanted = lastApplied.flatMap { ids.contains($0) ? nil : $0 }
-        let start = starts.first { links[$0].header.previousUniqueID == wanted } ?? starts[0]
+        // With nothing applied before, a log that follows none is the beginning, whatever the times say.
+        let start = starts.first { links[$0].header.previousUniqueID == wanted ?? .zero } ?? starts[0]
         let others = starts.filter { $0 != start }
         if let other = others.first(where: { links[$0].header.previousUniqueID != .zero }) {
             let last = lastFrom(start, links, followers)

@@ -208,7 +208,7 @@ import ToolTesting
     private func followed(_ name: String) throws -> (LogWriter, RunningTool) {
         let writer = try LogWriter.create(
             on: try PosixFile(scratch.path(name), .create), created: DiskTimestamp(rawValue: HRLSample.time))
-        try writer.append([1, 2, 3], at: 0, time: DiskTimestamp(rawValue: HRLSample.time))
+        try writer.append([UInt8](repeating: 1, count: 512), at: 0, time: DiskTimestamp(rawValue: HRLSample.time))
         try writer.flush()
         let tool = try RunningTool("hrl-dump", ["--tsv", "--columns", "n", "--follow", name], folder: scratch.folder)
         #expect(tool.wait { tool.output == "n\n1\n" })
@@ -220,10 +220,12 @@ import ToolTesting
         let (writer, tool) = try followed("disk.hrl")
         try FileManager.default.moveItem(atPath: scratch.path("disk.hrl"), toPath: scratch.path("disk.1.hrl"))
         _ = try scratch.write("disk.hrl", try HRLSample.log(isClosed: false))
+        // Not whole sectors: the block stands at an odd place, which only the closed log leads to.
         try writer.append([4], at: 512, time: DiskTimestamp(rawValue: HRLSample.time))
         try writer.close(at: DiskTimestamp(rawValue: HRLSample.time))
         #expect(tool.end() == 0)
-        #expect(tool.output == "n\n1\n2\n" && tool.error.isEmpty)
+        #expect(tool.output == "n\n1\n2\n")
+        #expect(tool.error.hasPrefix("hrl-dump: disk.hrl: HRL018: "))
     }
 
     private func cut(_ path: String, _ byteCount: UInt64) throws {

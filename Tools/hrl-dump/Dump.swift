@@ -268,18 +268,34 @@ final class Dump {
             try checkIsThere(file)
             return false
         }
-        if tail.end != header.eolLocation {
-            tail.startOver()
-            try advance(tail, to: limit)
-        }
-        if tail.end != header.eolLocation {
-            isComplete = false
-            let error = FormatError(
-                .hrlBackChain, field: "EOLLocation", offset: 44,
-                "is \(header.eolLocation), but the blocks followed end at \(tail.end)", section: "hrl.md: Layout")
-            try output { try problem(LogFinding(Finding(.error, error)), file.path) }
-        }
+        if tail.end != header.eolLocation { try showRest(tail, header) }
         return true
+    }
+
+    /// The writes of a closed log behind those followed, from its end back: their blocks may stand at odd places, or have
+    /// been written where the search had passed.
+    private func showRest(_ tail: LogTail, _ header: LogHeader) throws(DiskError) {
+        let reader = try LogReader(tail.file, options: options)
+        let shownCount = tail.writeCount
+        var isSame = shownCount == 0
+        let summary: LogSummary
+        do throws(DiskError) {
+            summary = try reader.forEachWrite(verifyingData: true) { (write) throws(DiskError) in
+                if write.number == shownCount { isSame = write.blockOffset == tail.lastBlock }
+                if write.number > shownCount, isSame { try row(WriteRecord(write)) }
+            }
+        } catch {
+            guard error.formatError != nil else { throw error }
+            return try showDamage(error, tail.file)
+        }
+        try output { try end(summary.findings, dropped: summary.droppedFindingCount, tail.file.path) }
+        guard !isSame else { return }
+        isComplete = false
+        let error = FormatError(
+            .hrlBackChain, field: "EOLLocation", offset: 44,
+            "is \(header.eolLocation), and no block on the way there ends at \(tail.end), where the blocks followed do",
+            section: "hrl.md: Layout")
+        try output { try problem(LogFinding(Finding(.error, error)), tail.file.path) }
     }
 
     /// A log that lost its last name unclosed gets no reader after this one, and may never be closed.
