@@ -58,15 +58,19 @@ public struct FieldReader: FieldCoder, ~Copyable, ~Escapable {
         self.order = order
     }
 
-    @inlinable @_lifetime(self: copy self)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     mutating func advance(_ name: StaticString, _ count: Int) throws(FormatError) -> Int {
-        guard count <= source.byteCount - offset else {
-            throw FormatError(
-                .truncated, field: "\(name)", offset: UInt64(offset),
-                "needs \(count) bytes, \(source.byteCount - offset) are left", section: "")
-        }
+        guard count <= source.byteCount - offset else { throw truncated(name, count) }
         defer { offset += count }
         return offset
+    }
+
+    /// Apart, so that reading a field that is there stays small.
+    @usableFromInline @inline(never)
+    func truncated(_ name: StaticString, _ count: Int) -> FormatError {
+        FormatError(
+            .truncated, field: "\(name)", offset: UInt64(offset),
+            "needs \(count) bytes, \(source.byteCount - offset) are left", section: "")
     }
 
     @inlinable @_lifetime(self: copy self)
