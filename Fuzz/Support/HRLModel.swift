@@ -39,7 +39,7 @@ public struct HRLModel {
 
     public init(_ file: SectorFile, diskByteCount: UInt64? = nil, accepted: Set<String> = []) {
         (self.file, self.diskByteCount, self.accepted) = (file, diskByteCount, accepted)
-        header = file.read(0, 4096)
+        header = file.read(0, 126)
     }
 
     // Fields of the header.
@@ -94,18 +94,18 @@ public struct HRLModel {
     }
 
     private mutating func judgeHeader() throws {
-        if checksum(header, at: 40) != word(header, 40) {
+        if checksum(0, 4096, at: 40) != word(header, 40) {
             // Of an open log the checksum may be old; but that is refused anyhow.
             if isClosed { try refuse("HRL003") }
         }
         if !isClosed { throw Refusal(code: "HRL004") }
         if word(header, 52) != 0 { note("HRL008", "warning") }
         if word(header, 104) != 0 { note("HRL009", "error") }
-        if header[108] != 0 || header[109] != 0 || hasOther(header[126...]) { note("HRL010", "warning") }
+        if header[108] != 0 || header[109] != 0 || !isZero(126..<4096) { note("HRL010", "warning") }
         if !isUsable(metadataSize: word(header, 56)) { throw Refusal(code: "HRL007") }
         if word(header, 56) % 512 != 0 { note("HRL007", "warning") }
         let (id, before) = (Array(header[60..<76]), Array(header[76..<92]))
-        if !hasOther(id[...]) || id == before { try refuse("HRL024") }
+        if isZero(60..<76) || id == before { try refuse("HRL024") }
     }
 
     private mutating func judgeEnd() throws {
@@ -134,15 +134,15 @@ public struct HRLModel {
         for block in blocks {
             reading.blockCount += 1
             if block.valid == 0 && reading.blockCount > 1 { note("HRL023", "info") }
-            try judgeEntries(block, file.read(block.offset, Int(metadataSize)), gapStart, &lastTime)
+            try judgeEntries(block, metadataSize, gapStart, &lastTime)
             gapStart = block.offset + metadataSize
         }
     }
 
     private mutating func judgeBlock(_ offset: UInt64, _ metadataSize: UInt64) throws -> Block {
         let head = file.read(offset, 32)
-        if checksum(head, at: 12) != word(head, 12) { try refuse("HRL012") }
-        if hasOther(head[16...]) { note("HRL010", "warning") }
+        if checksum(offset, 32, at: 12) != word(head, 12) { try refuse("HRL012") }
+        if !isZero(offset + 16..<offset + 32) { note("HRL010", "warning") }
         if UInt64(word(head, 8)) > (metadataSize - 32) / 32 { throw Refusal(code: "HRL013") }
         let back = long(head, 0)
         if back != 0 && (back < metadataSize || back > offset - 4096) { throw Refusal(code: "HRL011") }
@@ -150,14 +150,16 @@ public struct HRLModel {
     }
 
     private mutating func judgeEntries(
-        _ block: Block, _ bytes: [UInt8], _ gapStart: UInt64, _ lastTime: inout UInt32
+        _ block: Block, _ metadataSize: UInt64, _ gapStart: UInt64, _ lastTime: inout UInt32
     ) throws {
-        if hasOther(bytes[(32 + 32 * block.valid)...]) { note("HRL014", "warning") }
+        let unused = block.offset + 32 + 32 * UInt64(block.valid)
+        if !isZero(unused..<block.offset + metadataSize) { note("HRL014", "warning") }
         var dataOffset = gapStart
         for slot in 0..<block.valid {
-            let entry = Array(bytes[32 + 32 * slot..<64 + 32 * slot])
-            if checksum(entry, at: 8) != word(entry, 8) {
-                if slot == 0 && !hasOther(entry[...]) { throw Refusal(code: "HRL042") }
+            let place = block.offset + 32 + 32 * UInt64(slot)
+            let entry = file.read(place, 32)
+            if checksum(place, 32, at: 8) != word(entry, 8) {
+                if slot == 0 && isZero(place..<place + 32) { throw Refusal(code: "HRL042") }
                 try refuse("HRL015")
             }
             let length = UInt64(word(entry, 12))
@@ -182,7 +184,7 @@ public struct HRLModel {
     }
 
     private mutating func noteOddities(_ entry: [UInt8], _ lastTime: inout UInt32) {
-        if entry[25] != 0 || hasOther(entry[26...]) { note("HRL010", "warning") }
+        if entry[25...] != [0, 0, 0, 0, 0, 0, 0] { note("HRL010", "warning") }
         if long(entry, 0) % 512 != 0 || word(entry, 12) % 512 != 0 { note("HRL018", "warning") }
         let time = word(entry, 16)
         if time < lastTime || time < created || (isClosed && time > modified) { note("HRL020", "warning") }
@@ -197,22 +199,31 @@ public struct HRLModel {
     }
 }
 
-// Bytes.
+extension HRLModel {
+    /// All bytes added but the four of the checksum, then all bits inverted.
+    func checksum(_ start: UInt64, _ count: UInt64, at field: UInt64) -> UInt32 {
+        file.checksum(start, count, at: field)
+    }
+
+    func isZero(_ range: Range<UInt64>) -> Bool { file.sum(range) == 0 }
+}
+
+extension SectorFile {
+    func checksum(_ start: UInt64, _ count: UInt64, at field: UInt64) -> UInt32 {
+        ~(sum(start..<start + count) &- sum(start + field..<start + field + 4))
+    }
+
+    /// Puts a structure's checksum right.
+    mutating func seal(_ start: UInt64, _ count: UInt64, at field: UInt64) {
+        write(little(UInt64(checksum(start, count, at: field)), 4), at: start + field)
+    }
+}
 
 func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
     UInt32(bytes[at]) | UInt32(bytes[at + 1]) << 8 | UInt32(bytes[at + 2]) << 16 | UInt32(bytes[at + 3]) << 24
 }
 
 func long(_ bytes: [UInt8], _ at: Int) -> UInt64 { UInt64(word(bytes, at)) | UInt64(word(bytes, at + 4)) << 32 }
-
-/// All bytes added but the four of the checksum, then all bits inverted.
-func checksum(_ bytes: [UInt8], at field: Int) -> UInt32 {
-    var sum: UInt32 = 0
-    for (index, byte) in bytes.enumerated() where index < field || index >= field + 4 { sum &+= UInt32(byte) }
-    return ~sum
-}
-
-func hasOther(_ bytes: ArraySlice<UInt8>) -> Bool { bytes.contains { $0 != 0 } }
 
 func isUsable(metadataSize: UInt32) -> Bool {
     metadataSize >= 512 && metadataSize <= 16_777_216 && metadataSize % 32 == 0

@@ -45,7 +45,8 @@ extension HRLModel {
             guard offset + metadataSize <= file.byteCount else { break }
             let head = file.read(offset, 32)
             let (back, valid) = (long(head, 0), UInt64(word(head, 8)))
-            guard checksum(head, at: 12) == word(head, 12), !hasOther(head[16...]), valid <= (metadataSize - 32) / 32
+            guard checksum(offset, 32, at: 12) == word(head, 12), isZero(offset + 16..<offset + 32),
+                valid <= (metadataSize - 32) / 32
             else { continue }
             let parent = counted.first { back != 0 && back <= offset && $0.block.offset == offset - back }
             if back != 0 && (back < metadataSize || parent == nil) { continue }
@@ -60,10 +61,11 @@ extension HRLModel {
     private func total(_ offset: UInt64, _ valid: Int) -> UInt64? {
         var total: UInt64 = 0
         for slot in 0..<valid {
-            let entry = file.read(offset + 32 + 32 * UInt64(slot), 32)
+            let place = offset + 32 + 32 * UInt64(slot)
+            let entry = file.read(place, 32)
             let length = word(entry, 12)
-            guard checksum(entry, at: 8) == word(entry, 8), entry[20] == 1, length > 0, length <= 2_147_483_648,
-                !hasOther(entry[25...])
+            guard checksum(place, 32, at: 8) == word(entry, 8), entry[20] == 1, length > 0, length <= 2_147_483_648,
+                entry[25...] == [0, 0, 0, 0, 0, 0, 0]
             else { return nil }
             total += UInt64(length)
         }

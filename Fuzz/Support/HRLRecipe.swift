@@ -27,7 +27,7 @@ public struct HRLRecipe {
             file = SectorFile(rest)
             endOfSample = file.byteCount
         } else {
-            let sample = HRLSample(kind: Int(input[0]) % HRLSample.kindCount)
+            let sample = HRLSample.all[Int(input[0]) % HRLSample.kindCount]
             (self.sample, file) = (sample, sample.file)
             endOfSample = sample.blockOffsets.last.map { $0 + UInt64(sample.metadataSize) } ?? 4096
             for start in stride(from: 0, to: min(rest.count, 4 * Self.maximumChangeCount) - 3, by: 4) {
@@ -37,7 +37,7 @@ public struct HRLRecipe {
         guard file.byteCount >= 4096 else { return }
         if flags & 16 != 0 { file.write(little(0, 8), at: 44) }
         if flags & 6 != 0 { correctBlocks(headers: flags & 2 != 0, entries: flags & 4 != 0) }
-        if flags & 1 != 0 { file.write(sealed(file.read(0, 4096), at: 40), at: 0) }
+        if flags & 1 != 0 { file.seal(0, 4096, at: 40) }
         if flags & 8 != 0 { diskByteCount = diskSize(input[3]) }
     }
 
@@ -79,19 +79,27 @@ public struct HRLRecipe {
         file.write(little(changed(old, around: start, by: bytes[3]), count), at: place)
     }
 
-    /// One byte anywhere in the sectors that hold something, or a sector copied to the place of another.
+    /// One byte anywhere in the sectors that hold something, a sector copied to the place of another, an entry made
+    /// empty, or the log's identity spoilt.
     private mutating func changeBytes(_ which: Int, _ bytes: [UInt8]) {
         let held = file.sectors.keys.sorted()
-        guard !held.isEmpty else { return }
+        guard let sample, !held.isEmpty else { return }
         let source = held[which % held.count] * 512
-        if bytes[0] & 8 != 0 {
+        switch bytes[0] >> 3 % 4 {
+        case 0:
             let target = held[Int(bytes[2]) % held.count] * 512
             guard target + 512 <= file.byteCount else { return }
             file.write(file.read(source, 512), at: target)
-        } else {
+        case 1:
+            guard !sample.entryOffsets.isEmpty else { return }
+            let place = sample.entryOffsets[which % sample.entryOffsets.count]
+            if place + 32 <= file.byteCount { file.write([UInt8](repeating: 0, count: 32), at: place) }
+        case 2:
+            guard file.byteCount >= 4096 else { return }
+            file.write(bytes[3] % 2 == 0 ? [UInt8](repeating: 0, count: 16) : file.read(76, 16), at: 60)
+        default:
             let place = source + UInt64(bytes[2]) * 2 + UInt64(bytes[1] & 1)
-            guard place < file.byteCount else { return }
-            file.write([bytes[3]], at: place)
+            if place < file.byteCount { file.write([bytes[3]], at: place) }
         }
     }
 
@@ -128,9 +136,9 @@ public struct HRLRecipe {
             let valid = min(UInt64(word(file.read(offset + 8, 4), 0)), (size - 32) / 32)
             for slot in 0..<valid where entries {
                 let place = offset + 32 + 32 * slot
-                file.write(sealed(file.read(place, 32), at: 8), at: place)
+                file.seal(place, 32, at: 8)
             }
-            if headers { file.write(sealed(file.read(offset, 32), at: 12), at: offset) }
+            if headers { file.seal(offset, 32, at: 12) }
             let back = long(file.read(offset, 8), 0)
             guard back > 0, back < offset else { return }
             offset -= back

@@ -1,5 +1,5 @@
 /// Logs to begin with, made by hand after docs/formats/hrl.md and not by our writer: one of each kind.
-public struct HRLSample {
+public struct HRLSample: Sendable {
     public private(set) var file = SectorFile(byteCount: 4096)
     public private(set) var blockOffsets: [UInt64] = []
     public private(set) var entryOffsets: [UInt64] = []
@@ -8,6 +8,8 @@ public struct HRLSample {
     private var writeCount: UInt64 = 0
 
     public static let kindCount = 13
+    /// Made once.
+    static let all = (0..<kindCount).map { HRLSample(kind: $0) }
 
     public init(kind: Int) {
         switch kind {
@@ -78,17 +80,20 @@ public struct HRLSample {
             let sum = hasChecksums ? ~UInt32(truncatingIfNeeded: UInt64(filler) * UInt64(data.count)) : 0
             var entry = little(write.offset, 8) + little(0, 4) + little(write.length, 4) + little(UInt64(write.time), 4)
             entry += [1] + little(UInt64(sum), 4) + [UInt8](repeating: 0, count: 7)
-            entries += sealed(entry, at: 8)
+            entries += entry
             position += write.length
         }
         position += slack
         let back = blockOffsets.last.map { position - $0 } ?? 0
         let head = little(back, 8) + little(UInt64(writes.count), 4) + [UInt8](repeating: 0, count: 20)
-        let block = sealed(head, at: 12) + entries
-        file.write(block, at: position)
+        file.write(head + entries, at: position)
         file.resize(to: position + UInt64(metadataSize))
         blockOffsets.append(position)
-        for slot in writes.indices { entryOffsets.append(position + 32 + 32 * UInt64(slot)) }
+        file.seal(position, 32, at: 12)
+        for slot in writes.indices {
+            entryOffsets.append(position + 32 + 32 * UInt64(slot))
+            file.seal(entryOffsets[entryOffsets.count - 1], 32, at: 8)
+        }
         position += UInt64(metadataSize)
     }
 
@@ -99,8 +104,8 @@ public struct HRLSample {
         header += little(end, 8) + little(0, 4) + little(UInt64(metadataSize), 4)
         header += [UInt8](1...16) + [UInt8](17...32) + little(UInt64(times.modified), 4)
         header += little(isClosed ? writeCount : 0, 8)
-        header += [UInt8](repeating: 0, count: 4096 - header.count)
-        file.write(sealed(header, at: 40), at: 0)
+        file.write(header, at: 0)
+        file.seal(0, 4096, at: 40)
     }
 
     /// The specification's, with holes for its data.
@@ -131,11 +136,4 @@ public struct HRLSample {
 
 func little(_ value: UInt64, _ count: Int) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * $0)) }
-}
-
-/// A structure with its checksum put right.
-func sealed(_ structure: [UInt8], at field: Int) -> [UInt8] {
-    var result = structure
-    result.replaceSubrange(field..<field + 4, with: little(UInt64(checksum(structure, at: field)), 4))
-    return result
 }

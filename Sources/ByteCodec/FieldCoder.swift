@@ -58,36 +58,40 @@ public struct FieldReader: FieldCoder, ~Copyable, ~Escapable {
         self.order = order
     }
 
-    @inlinable @_lifetime(self: copy self)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     mutating func advance(_ name: StaticString, _ count: Int) throws(FormatError) -> Int {
-        guard count <= source.byteCount - offset else {
-            throw FormatError(
-                .truncated, field: "\(name)", offset: UInt64(offset),
-                "needs \(count) bytes, \(source.byteCount - offset) are left", section: "")
-        }
+        guard count <= source.byteCount - offset else { throw truncated(name, count) }
         defer { offset += count }
         return offset
     }
 
-    @inlinable @_lifetime(self: copy self)
+    /// Apart, so that reading a field that is there stays small.
+    @usableFromInline @inline(never)
+    func truncated(_ name: StaticString, _ count: Int) -> FormatError {
+        FormatError(
+            .truncated, field: "\(name)", offset: UInt64(offset),
+            "needs \(count) bytes, \(source.byteCount - offset) are left", section: "")
+    }
+
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     public mutating func field<T: FixedWidthInteger & BitwiseCopyable>(
         _ name: StaticString, _ value: inout T
     ) throws(FormatError) {
         value = source.integer(at: try advance(name, T.bitWidth / 8), order)
     }
 
-    @inlinable @_lifetime(self: copy self)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     public mutating func field(_ name: StaticString, _ value: inout GUID) throws(FormatError) {
         value = GUID(source, at: try advance(name, GUID.byteCount), order)
     }
 
-    @inlinable @_lifetime(self: copy self)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     public mutating func bytes(_ name: StaticString, _ value: inout [UInt8], count: Int) throws(FormatError) {
         let start = try advance(name, count)
         value = source.array(start..<start + count)
     }
 
-    @inlinable @_lifetime(self: copy self)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
     public mutating func reserved(_ name: StaticString, count: Int, allZero: inout Bool) throws(FormatError) {
         let start = try advance(name, count)
         allZero = isZero(source.extracting(start..<start + count))

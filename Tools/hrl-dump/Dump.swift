@@ -9,16 +9,28 @@ import Toolbox
 final class Dump {
     enum Style { case text, tsv, json }
 
+    /// Of the writes shown. One variable, since each access to a class's variable is checked while running.
+    private struct Totals {
+        var writeCount: UInt64 = 0
+        var byteCount: UInt64 = 0
+        var firstTime: DiskTimestamp?
+        var lastTime: DiskTimestamp?
+
+        mutating func add(_ write: WriteRecord) {
+            writeCount += 1
+            byteCount &+= write.byteCount
+            if firstTime == nil { firstTime = write.timestamp }
+            lastTime = write.timestamp
+        }
+    }
+
     private let run: ToolRun
     private let rows: RowWriter
     private let style: Style
     private let filter: WriteFilter
     private let options: HRLReadOptions
-    private var writeCount: UInt64 = 0
-    private var byteCount: UInt64 = 0
+    private var shown = Totals()
     private var unique = UniqueBytes()
-    private var firstTime: DiskTimestamp?
-    private var lastTime: DiskTimestamp?
     private var problemCount: UInt64 = 0
     private var isComplete = true
 
@@ -65,10 +77,7 @@ final class Dump {
 
     private func row(_ write: WriteRecord) throws(DiskError) {
         guard filter.admits(write) else { return }
-        writeCount += 1
-        byteCount &+= write.byteCount
-        if firstTime == nil { firstTime = write.timestamp }
-        lastTime = write.timestamp
+        shown.add(write)
         if style != .tsv { unique.add(write.diskOffset..<write.diskOffset + write.byteCount) }
         try output { try rows.row(write) }
     }
@@ -195,9 +204,10 @@ final class Dump {
         case .json:
             try rows.put(
                 [
-                    "type": "summary", "writes": .unsigned(writeCount), "bytes": .unsigned(byteCount),
+                    "type": "summary", "writes": .unsigned(shown.writeCount), "bytes": .unsigned(shown.byteCount),
                     "unique_bytes": .optional(uniqueByteCount),
-                    "first_time": .optional(firstTime?.description), "last_time": .optional(lastTime?.description),
+                    "first_time": .optional(shown.firstTime?.description),
+                    "last_time": .optional(shown.lastTime?.description),
                     "problems": .unsigned(problemCount), "complete": .bool(isComplete),
                     "exit": .integer(Int64(run.status.rawValue)),
                 ] as JSONValue)
@@ -218,9 +228,9 @@ final class Dump {
 
     private func summaryText(_ uniqueByteCount: UInt64?) -> String {
         func size(_ count: UInt64) -> String { Quantity.bytes(count, plain: run.output.bytes) }
-        var text = "\(counted(writeCount, "write", "writes")), \(size(byteCount))"
+        var text = "\(counted(shown.writeCount, "write", "writes")), \(size(shown.byteCount))"
         if let uniqueByteCount { text += ", to \(size(uniqueByteCount)) of the disk" }
-        if let firstTime, let lastTime { text += ", \(firstTime) to \(lastTime)" }
+        if let firstTime = shown.firstTime, let lastTime = shown.lastTime { text += ", \(firstTime) to \(lastTime)" }
         return text + (isComplete ? "" : "; incomplete")
     }
 

@@ -6,14 +6,12 @@ import Toolbox
 /// A line is begun with `reserve`, which makes room for all of it; the puts after it only check that they stay inside.
 @safe struct LineBuffer: ~Copyable {
     private static let flushByteCount = 128 << 10
-    /// "00" to "99".
-    private static let digitPairs: [UInt8] = (0..<100).flatMap { [48 + $0 / 10, 48 + $0 % 10] }
+    /// 10^19 is the largest that a number can hold.
+    private static let powerCount = 20
 
-    /// Here, where finding them takes no lock.
-    private let pairs = LineBuffer.digitPairs
-    private let powersOfTen: [UInt64] = (1..<20).reduce(into: [1]) { powers, _ in
-        powers.append(powers[powers.count - 1] * 10)
-    }
+    /// "00" to "99", two bytes each. Here, where finding them takes no lock.
+    private let pairs: UnsafeMutablePointer<UInt16>
+    private let powersOfTen: UnsafeMutablePointer<UInt64>
     private let out: OutputStream
     private var memory: UnsafeMutableRawBufferPointer
     private(set) var count = 0
@@ -21,9 +19,21 @@ import Toolbox
     init(_ out: OutputStream) {
         self.out = out
         unsafe memory = .allocate(byteCount: 2 * Self.flushByteCount, alignment: 64)
+        unsafe pairs = .allocate(capacity: 100)
+        for pair in UInt16(0)..<100 {
+            // The tens stand first in memory.
+            unsafe pairs[Int(pair)] = UInt16(littleEndian: (48 + pair / 10) | (48 + pair % 10) << 8)
+        }
+        unsafe powersOfTen = .allocate(capacity: Self.powerCount)
+        unsafe powersOfTen[0] = 1
+        for power in 1..<Self.powerCount { unsafe powersOfTen[power] = powersOfTen[power - 1] * 10 }
     }
 
-    deinit { unsafe memory.deallocate() }
+    deinit {
+        unsafe memory.deallocate()
+        unsafe pairs.deallocate()
+        unsafe powersOfTen.deallocate()
+    }
 
     /// Makes room for a line of at most so many bytes.
     mutating func reserve(_ byteCount: Int) throws {
@@ -121,14 +131,13 @@ import Toolbox
     }
 
     private func digitCount(_ value: UInt64) -> Int {
-        // 1233 / 4096 is a little more than log10(2): right, or one too few.
+        // 1233 / 4096 is a little more than log10(2): right, or one too few; at most 19.
         let estimate = ((64 - (value | 1).leadingZeroBitCount) * 1233) >> 12
-        return estimate + ((value | 1) >= powersOfTen[estimate] ? 1 : 0)
+        return estimate + (unsafe (value | 1) >= powersOfTen[estimate] ? 1 : 0)
     }
 
-    /// The position is inside what was claimed.
+    /// The pair is below 100, and the position inside what was claimed.
     private func storePair(_ pair: Int, at position: Int) {
-        unsafe memory.storeBytes(of: pairs[2 * pair], toByteOffset: position, as: UInt8.self)
-        unsafe memory.storeBytes(of: pairs[2 * pair + 1], toByteOffset: position + 1, as: UInt8.self)
+        unsafe memory.storeBytes(of: pairs[pair], toByteOffset: position, as: UInt16.self)
     }
 }
