@@ -78,10 +78,24 @@ public struct LogStatistics: Sendable {
             let hole = try holes.count(in: write.dataRange)
             if filter.admits(write) { count(write, holeByteCount: hole) }
         }
-        // Data ranges are disjoint and lie inside the log: the holes in them are no more than its bytes.
+        // Data ranges are disjoint: the holes in them are no more than their bytes.
         return Log(
-            summary: summary, allocatedByteCount: log.endOfLog - holes.byteCount,
+            summary: summary, allocatedByteCount: try Self.allocatedByteCount(log),
             storedByteCount: summary.byteCount - holes.byteCount)
+    }
+
+    /// Bytes up to the end of a log that are no holes. Not what is left of the data's holes: bytes that no entry describes
+    /// may be holes as well.
+    private static func allocatedByteCount(_ log: LogReader) throws(DiskError) -> UInt64 {
+        var places = DataPlaces(log.file)
+        var (position, byteCount): (UInt64, UInt64) = (0, 0)
+        while position < log.endOfLog {
+            let data = try places.data(from: position)
+            let end = min(data.upperBound, log.endOfLog)
+            byteCount += end - min(max(data.lowerBound, position), end)
+            position = end
+        }
+        return byteCount
     }
 
     /// Ends a pass.

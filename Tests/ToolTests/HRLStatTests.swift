@@ -201,6 +201,27 @@ import ToolTesting
         #expect(try elements(ofSVG: "far.svg")["rect"] ?? 0 > 1)
     }
 
+    /// Files of as many bytes as a file can have, all but a little of them holes that no write describes.
+    @Test func logsLongerThanCanBeCounted() throws {
+        for (name, id) in [("a", HRLSample.first), ("b", HRLSample.second), ("c", HRLSample.third)] {
+            let end = UInt64(Int64.max) - 4095
+            let file = try PosixFile(scratch.path("\(name).hrl"), .create)
+            var (header, first, last) = (LogHeader(), MetadataHeader(), MetadataHeader())
+            (header.uniqueID, header.metadataSize) = (id, 4096)
+            (header.eolLocation, header.currentSize) = (end, end)
+            (first.previousMetadataLocation, last.previousMetadataLocation) = (0, end - 4096 - 4096)
+            // Not every file system has such files.
+            guard (try? file.resize(to: end)) != nil else { return }
+            try file.write(header.sealed(), at: 0)
+            try file.write(first.sealed(), at: 4096)
+            try file.write(last.sealed(), at: end - 4096)
+        }
+        let shown = try stat("--unlinked", "--json", "--disk-size", "1T", "a.hrl", "b.hrl", "c.hrl")
+        #expect(shown.exit == 0 && shown.error.contains("HRL017"))
+        let result = try #require(try jsonLines(shown.output).first?["result"] as? [String: Any])
+        #expect(result["allocated_bytes"] as? Int ?? .max <= 3 * 5 * 4096 && result["writes"] as? Int == 0)
+    }
+
     @Test func noWrites() throws {
         try log("none.hrl", seconds: [])
         let shown = try stat("none.hrl", "--svg", "none.svg", "--disk-size", "1T")

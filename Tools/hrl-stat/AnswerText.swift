@@ -26,7 +26,7 @@ struct AnswerText {
 
     private func bytes(_ count: UInt64) -> String { plain ? "\(count)" : Quantity.short(count) }
     private func long(_ count: UInt64) -> String { Quantity.bytes(count, plain: plain) }
-    private func rate(_ bytesPerSecond: Double) -> String { bytes(UInt64(max(0, bytesPerSecond))) + "/s" }
+    private func rate(_ bytesPerSecond: Double) -> String { bytes(UInt64(min(max(0, bytesPerSecond), 1e18))) + "/s" }
     private func percent(_ part: UInt64, _ whole: UInt64) -> String { AnswerText.percent(ratio(part, whole)) }
 
     /// `12.5 %`, cut off, never rounded up.

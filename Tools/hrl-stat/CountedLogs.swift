@@ -26,8 +26,13 @@ struct CountedLogs {
 
     var isComplete: Bool { logs.allSatisfy { $0.recovered == nil } }
     /// What the logs' files take up, holes left out.
-    var allocatedByteCount: UInt64 { logs.reduce(0) { $0 + ($1.found?.allocatedByteCount ?? 0) } }
-    var storedByteCount: UInt64 { logs.reduce(0) { $0 + ($1.found?.storedByteCount ?? 0) } }
+    var allocatedByteCount: UInt64 { sum { $0.found?.allocatedByteCount ?? 0 } }
+    var storedByteCount: UInt64 { sum { $0.found?.storedByteCount ?? 0 } }
+
+    /// Sparse files can be so long that two of them have too many bytes to count: the sum stays at the most there is.
+    private func sum(_ byteCount: (Log) -> UInt64) -> UInt64 {
+        logs.reduce(0) { $0.adding(byteCount($1)) ?? .max }
+    }
 
     mutating func open(_ paths: [String], _ options: HRLReadOptions, _ run: ToolRun) throws {
         self.options = options
@@ -73,14 +78,14 @@ struct CountedLogs {
 
     /// Counts all writes, in as many passes as it takes.
     mutating func count(verifyingData: Bool, _ progress: Progress, _ run: ToolRun) throws(DiskError) {
-        let total = logs.reduce(0) { $0 + $1.endOfLog }
+        let total = sum(\.endOfLog)
         progress.begin("hrl-stat", total: total)
         var done: UInt64 = 0
         for index in logs.indices {
             let reader = try reader(logs[index])
             do throws(DiskError) {
                 logs[index].found = try statistics.add(reader, verifyingData: verifyingData) {
-                    progress.update(done + $0)
+                    progress.update(done.adding($0) ?? .max)
                 }
             } catch {
                 var error = error
@@ -88,14 +93,14 @@ struct CountedLogs {
                 throw error
             }
             note(logs[index], run)
-            done += logs[index].endOfLog
+            done = done.adding(logs[index].endOfLog) ?? .max
         }
         while statistics.needsAnotherPass() {
             progress.begin("hrl-stat: counting unique bytes", total: total)
             done = 0
             for log in logs {
-                try statistics.addAgain(try reader(log)) { progress.update(done + $0) }
-                done += log.endOfLog
+                try statistics.addAgain(try reader(log)) { progress.update(done.adding($0) ?? .max) }
+                done = done.adding(log.endOfLog) ?? .max
             }
         }
     }
