@@ -203,6 +203,8 @@ import ToolTesting
 
     /// Files of as many bytes as a file can have, all but a little of them holes that no write describes.
     @Test func logsLongerThanCanBeCounted() throws {
+        // Only file systems in memory have files that long.
+        let scratch = try Scratch(inMemory: true)
         for (name, id) in [("a", HRLSample.first), ("b", HRLSample.second), ("c", HRLSample.third)] {
             let end = UInt64(Int64.max) - 4095
             let file = try PosixFile(scratch.path("\(name).hrl"), .create)
@@ -210,13 +212,14 @@ import ToolTesting
             (header.uniqueID, header.metadataSize) = (id, 4096)
             (header.eolLocation, header.currentSize) = (end, end)
             (first.previousMetadataLocation, last.previousMetadataLocation) = (0, end - 4096 - 4096)
-            // Not every file system has such files.
             guard (try? file.resize(to: end)) != nil else { return }
             try file.write(header.sealed(), at: 0)
             try file.write(first.sealed(), at: 4096)
             try file.write(last.sealed(), at: end - 4096)
         }
-        let shown = try stat("--unlinked", "--json", "--disk-size", "1T", "a.hrl", "b.hrl", "c.hrl")
+        let shown = try runTool(
+            "hrl-stat", ["--unlinked", "--json", "--disk-size", "1T", "a.hrl", "b.hrl", "c.hrl"], folder: scratch.folder
+        )
         #expect(shown.exit == 0 && shown.error.contains("HRL017"))
         let result = try #require(try jsonLines(shown.output).first?["result"] as? [String: Any])
         #expect(result["allocated_bytes"] as? Int ?? .max <= 3 * 5 * 4096 && result["writes"] as? Int == 0)
