@@ -17,6 +17,11 @@ public struct HotRanges: Sendable {
     private struct Counter {
         var writeCount: UInt64 = 0
         var byteCount: UInt64 = 0
+
+        mutating func add(_ writes: UInt64, _ bytes: UInt64) {
+            writeCount += writes
+            byteCount &+= bytes
+        }
     }
 
     private let limit: Int
@@ -39,8 +44,7 @@ public struct HotRanges: Sendable {
             let region = position / regionByteCount
             let rest = regionByteCount - position % regionByteCount
             let end = min(range.upperBound, position + min(rest, range.upperBound - position))
-            counters[region, default: Counter()].writeCount += beginning
-            counters[region]?.byteCount &+= end - position
+            counters[region, default: Counter()].add(beginning, end - position)
             beginning = 0
             position = end
             while counters.count > limit { enlarge() }
@@ -51,8 +55,7 @@ public struct HotRanges: Sendable {
         regionByteCount *= 2
         var larger: [UInt64: Counter] = [:]
         for (region, counter) in counters {
-            larger[region / 2, default: Counter()].writeCount += counter.writeCount
-            larger[region / 2]?.byteCount &+= counter.byteCount
+            larger[region / 2, default: Counter()].add(counter.writeCount, counter.byteCount)
         }
         counters = larger
     }
