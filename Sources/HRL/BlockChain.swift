@@ -6,7 +6,7 @@ import DiskModel
 ///
 /// Blocks point back only, and the log is read forward, so their places have to be kept; but in segments: only the last
 /// block of each segment is kept for the whole log, and a segment's blocks are found again when its turn comes. Memory
-/// is one segment, and 8 bytes for each further one.
+/// is two segments, and 8 bytes for each further one.
 struct BlockChain {
     static let segmentBlockCount = 1 << 16
 
@@ -25,6 +25,9 @@ struct BlockChain {
     private(set) var segmentEnds: [UInt64] = []
     /// Whether the first block was reached; false only in a checker's walk.
     private(set) var isWhole = true
+    /// The blocks of the log's first segment, from its last one backwards: found last, and asked for first.
+    private var firstSegment: [Block] = []
+    private let headerBytes = IOBuffer(byteCount: MetadataHeader.byteCount)
 
     init(_ file: any BlockFile, metadataSize: UInt64, endOfLog: UInt64, _ findings: inout LogFindings) throws(DiskError)
     {
@@ -32,12 +35,16 @@ struct BlockChain {
         guard endOfLog > UInt64(LogHeader.byteCount) else { return }
         var next: UInt64? = endOfLog - metadataSize
         while let offset = next {
-            if blockCount % UInt64(Self.segmentBlockCount) == 0 { segmentEnds.append(offset) }
+            if blockCount % UInt64(Self.segmentBlockCount) == 0 {
+                segmentEnds.append(offset)
+                firstSegment.removeAll(keepingCapacity: true)
+            }
             blockCount += 1
             guard let block = try block(at: offset, &findings) else {
                 isWhole = false
                 return
             }
+            firstSegment.append(block)
             next = block.previous == 0 ? nil : offset - block.previous
         }
     }
@@ -48,9 +55,10 @@ struct BlockChain {
         let header: MetadataHeader
         let sum: UInt32
         do {
-            let bytes = try file.bytes(at: offset, count: MetadataHeader.byteCount)
-            header = try MetadataHeader(parsing: bytes.rawBytes)
-            sum = complementedByteSum(bytes.rawBytes, skippingField: MetadataHeader.checksumOffset)
+            try headerBytes.fill(MetadataHeader.byteCount, from: file, at: offset)
+            let bytes = headerBytes.bytes(0..<MetadataHeader.byteCount)
+            header = try MetadataHeader(parsing: bytes)
+            sum = complementedByteSum(bytes, skippingField: MetadataHeader.checksumOffset)
         } catch let error as IOError {
             throw DiskError(error, doing: "reading a metadata block")
         } catch {
@@ -92,6 +100,7 @@ struct BlockChain {
 
     /// The blocks of a segment, oldest first.
     func blocks(ofSegment index: Int) throws(DiskError) -> [Block] {
+        if index == segmentEnds.count - 1 { return firstSegment.reversed() }
         // Judged when the chain was found; only a file that changed since can fail here.
         var judged = LogFindings(path: file.path, accepted: [.hrlBlockChecksum])
         let stop = index + 1 < segmentEnds.count ? segmentEnds[index + 1] : nil

@@ -2,7 +2,8 @@ import BlockIO
 import ByteCodec
 import DiskModel
 
-/// One pass over the writes of a log, oldest first, with all checks of blocks and entries. Holds one block.
+/// One pass over the writes of a log, oldest first, with all checks of blocks and entries. Holds one block, and a window of
+/// the data where that is verified.
 struct LogWalk {
     let file: any BlockFile
     let header: LogHeader
@@ -12,9 +13,11 @@ struct LogWalk {
     var findings: LogFindings
     private(set) var summary = LogSummary()
     private var previousTime: UInt32 = 0
+    private var dataSum: DataSum
 
     init(_ file: any BlockFile, header: LogHeader, endOfLog: UInt64, findings: LogFindings) {
         (self.file, self.header, self.findings) = (file, header, findings)
+        dataSum = DataSum(file)
         summary.endOfLog = endOfLog
     }
 
@@ -124,12 +127,12 @@ struct LogWalk {
         try judgeRange(entry, place("ByteOffset"))
         noteOddities(entry, place)
         if entry.dataChecksum != 0, verifiesData {
-            let dataSum = try complementedSum(ofData: write.dataRange)
-            write.dataChecksum = dataSum == entry.dataChecksum ? .ok : .bad
-            if dataSum != entry.dataChecksum {
+            let sum = try dataSum.complementedSum(of: write.dataRange)
+            write.dataChecksum = sum == entry.dataChecksum ? .ok : .bad
+            if sum != entry.dataChecksum {
                 try findings.refuse(
                     .hrlDataChecksum, place("DataChecksum"),
-                    "is \(hex(entry.dataChecksum)), the data's bytes give \(hex(dataSum))")
+                    "is \(hex(entry.dataChecksum)), the data's bytes give \(hex(sum))")
             }
         }
         return write
@@ -193,22 +196,6 @@ struct LogWalk {
             .warning, .hrlTotalEntries,
             .init(.header, "TotalMetadataEntries", at: LogHeader.offset(of: "TotalMetadataEntries")),
             "is \(header.totalMetadataEntries), the blocks hold \(summary.writeCount) entries")
-    }
-
-    /// The complemented byte sum of a range of the file; holes cost nothing.
-    private func complementedSum(ofData range: Range<UInt64>) throws(DiskError) -> UInt32 {
-        let buffer = IOBuffer(byteCount: Int(min(1 << 20, range.upperBound - range.lowerBound)))
-        var sum: UInt32 = 0
-        try diskErrors(file.path, "reading data") {
-            // Looking for holes may cost the file system as much as the whole file: not for every small write.
-            if range.upperBound - range.lowerBound <= UInt64(buffer.byteCount) {
-                let count = Int(range.upperBound - range.lowerBound)
-                try buffer.fill(count, from: file, at: range.lowerBound)
-                return sum = byteSum(buffer.bytes(0..<count))
-            }
-            try forEachDataPiece(of: file, in: range, buffer) { bytes, _ in sum &+= byteSum(bytes) }
-        }
-        return ~sum
     }
 }
 

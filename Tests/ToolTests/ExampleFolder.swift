@@ -2,7 +2,9 @@ import BlockIO
 import ByteCodec
 import DiskModel
 import Foundation
+import HRL
 import ImageChain
+import Testing
 import ToolTesting
 import VHD
 import VHDX
@@ -13,7 +15,8 @@ enum ExampleFolder {
 
     /// `disk.vhdx` (FAT inside), `disk.vhd`, `old.vhdx`, `new.vhdx`, `log1.hrl` and `log2.hrl` (which lead from old to
     /// new), `unclosed.hrl`; `worn.vhdx` of four blocks, the second of which was overwritten with zeros, and its child
-    /// `snapshot.vhdx`, to which four sectors were written at 1 MiB.
+    /// `snapshot.vhdx`, to which four sectors were written at 1 MiB; and `night.hrl`, six hours in which little is written,
+    /// but for a minute after three o'clock.
     static func make() throws -> Scratch {
         let scratch = try Scratch()
         try makeDisk(scratch.path("disk.vhdx"), vhdx: true)
@@ -79,7 +82,27 @@ enum ExampleFolder {
         var bytes = try fileBytes(scratch.path("log1.hrl"))
         bytes.replaceSubrange(44..<52, with: [UInt8](repeating: 0, count: 8))
         _ = try scratch.write("unclosed.hrl", bytes)
+        try makeNight(scratch.path("night.hrl"))
         try FileManager.default.removeItem(atPath: middle)
+    }
+
+    private static func makeNight(_ path: String) throws {
+        let midnight = try #require(unixSeconds(rfc3339: "2026-11-22T00:00:00Z"))
+        var options = LogWriter.Options()
+        options.created = DiskTimestamp(unixSeconds: midnight)
+        let writer = try LogWriter.create(on: try PosixFile(path, .create), options)
+        func write(_ byteCount: Int, at offset: Int64, _ second: Int64) throws {
+            try writer.append(
+                [UInt8](repeating: 0x5a, count: byteCount), at: UInt64(offset),
+                time: DiskTimestamp(unixSeconds: midnight + second))
+        }
+        for second in stride(from: Int64(0), to: 6 * 3600, by: 60) {
+            try write(4096, at: (40 << 20) + second / 60 % 16 * 8192, second)
+            // The burst, of 12 minutes past three.
+            guard second == 3 * 3600 + 12 * 60 else { continue }
+            for index: Int64 in 0..<59 { try write(65536, at: (8 << 20) + index * 65536, second + 1 + index) }
+        }
+        try writer.close(at: DiskTimestamp(unixSeconds: midnight + 6 * 3600))
     }
 
     private static func change(_ image: String, _ writes: [(offset: UInt64, value: UInt8, count: Int)]) throws {

@@ -311,7 +311,7 @@ import ToolTesting
     }
 
     @Test func helpBeginsWithExamplesAndTheVersionNamesOpenSSL() throws {
-        for tool in ["hrl-dump", "hrl-check", "hrl-apply", "hrl-diff"] {
+        for tool in ["hrl-dump", "hrl-check", "hrl-stat", "hrl-apply", "hrl-diff"] {
             let help = try runTool(tool, ["--help"])
             #expect(help.exit == 0)
             let examples = help.output.components(separatedBy: "EXAMPLES").last ?? ""

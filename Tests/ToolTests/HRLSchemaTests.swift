@@ -28,6 +28,12 @@ import ToolTesting
             ["1.hrl"], ["-v", "2.hrl", "1.hrl", "--base", "disk.vhdx"], ["1.hrl", "3.hrl"], ["unclosed.hrl", "2.hrl"],
             ["absent.hrl"], ["unclosed.hrl", "--recover", "out.hrl"], ["--accept", "HRL016", "bad18.hrl"],
         ] + HRLDamage.all.indices.map { ["bad\($0).hrl"] },
+        "hrl-stat": [
+            ["1.hrl"], ["--base", "disk.vhdx", "3.hrl", "2.hrl", "1.hrl"], ["--disk-size", "1K", "1.hrl"],
+            ["--since", "2026-01-01T00:00:00Z", "1.hrl"], ["--disk", "0+512", "--svg", "a.svg", "1.hrl"],
+            ["unclosed.hrl"], ["--unlinked", "1.hrl", "3.hrl"], ["1.hrl", "3.hrl"], ["absent.hrl"],
+            ["--accept", "HRL016", "--verify", "bad18.hrl"],
+        ] + HRLDamage.all.indices.map { ["bad\($0).hrl"] },
         "hrl-apply": [
             ["--dry-run", "--to", "disk.vhdx", "1.hrl", "2.hrl"], ["--to", "disk.vhdx", "--unlinked", "2.hrl"],
             ["--to", "disk.vhdx", "bad0.hrl"], ["--to", "disk.vhdx", "1.hrl", "3.hrl"], ["--to", "absent", "1.hrl"],
@@ -43,7 +49,7 @@ import ToolTesting
         ],
     ]
 
-    @Test(arguments: ["hrl-dump", "hrl-check", "hrl-apply", "hrl-diff"])
+    @Test(arguments: ["hrl-dump", "hrl-check", "hrl-stat", "hrl-apply", "hrl-diff"])
     func realOutputFits(tool: String) throws {
         var lines = ""
         for arguments in Self.runs[tool] ?? [] {

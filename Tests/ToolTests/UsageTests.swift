@@ -18,7 +18,7 @@ import ToolTesting
         try runTool(tool, arguments, folder: scratch.folder)
     }
 
-    @Test(arguments: ["vhdinfo", "vhdcheck", "vhdcat", "vhdmap", "vhdcompact", "hrl-dump", "hrl-check"])
+    @Test(arguments: ["vhdinfo", "vhdcheck", "vhdcat", "vhdmap", "vhdcompact", "hrl-dump", "hrl-check", "hrl-stat"])
     func codes(tool: String) throws {
         for code in ["NOPE", "VHD12", "VHD0012", "XYZ001", "VHD001,x", "VHD\u{661}23", "012"] {
             let refused = try run(tool, ["--accept", code, "disk.vhd"])

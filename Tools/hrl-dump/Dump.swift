@@ -1,5 +1,6 @@
 import BlockIO
 import ByteCodec
+import ChangeLog
 import DiskModel
 import Glibc
 import HRL

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BlockIO
 import ByteCodec
+import ChangeLog
 import DiskModel
 import HRL
 import Toolbox
@@ -31,14 +32,7 @@ struct HRLDump: Tool {
     var tsv = false
     @Option(help: ArgumentHelp("Columns of --tsv, of \(Self.columnNames.joined(separator: ",")).", valueName: "list"))
     var columns: String?
-    @Option(help: ArgumentHelp("Only writes at or after this time, such as 2026-11-22T20:14:03Z.", valueName: "time"))
-    var since: TimeArgument?
-    @Option(help: ArgumentHelp("Only writes at or before this time.", valueName: "time"))
-    var until: TimeArgument?
-    @Option(
-        help: ArgumentHelp("Only writes that touch these bytes of the disk.", valueName: "offset+length"),
-        transform: ByteRangeArgument.parse)
-    var disk: ByteRangeArgument?
+    @OptionGroup var filterOptions: WriteFilterOptions
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp("Only writes of these numbers, counted in each log from 1.", valueName: "a-b"))
@@ -109,10 +103,10 @@ struct HRLDump: Tool {
 
     private var filter: WriteFilter {
         var filter = WriteFilter()
-        if let since { filter.since = since.diskTimestamp }
-        if let until { filter.until = until.diskTimestamp }
+        if let since = filterOptions.since { filter.since = since.diskTimestamp }
+        if let until = filterOptions.until { filter.until = until.diskTimestamp }
         if let records { filter.records = records.range }
-        if let disk { filter.disk = disk.range }
+        if let disk = filterOptions.disk { filter.disk = disk.range }
         return filter
     }
 

@@ -1,5 +1,6 @@
 import BlockIO
 import ByteCodec
+import ChangeLog
 import HRL
 
 /// What a row says about a write; of a finished log, or of one that is still growing.
@@ -26,15 +27,8 @@ extension WriteRecord {
     }
 }
 
-/// Which writes are shown.
-struct WriteFilter {
-    var since = DiskTimestamp(rawValue: 0)
-    var until = DiskTimestamp(rawValue: .max)
-    var records: ClosedRange<UInt64> = 1 ... .max
-    var disk: Range<UInt64> = 0 ..< .max
-
+extension WriteFilter {
     func admits(_ write: WriteRecord) -> Bool {
-        records.contains(write.number) && write.timestamp >= since && write.timestamp <= until
-            && write.diskOffset < disk.upperBound && write.diskOffset &+ write.byteCount > disk.lowerBound
+        admits(number: write.number, write.timestamp, diskOffset: write.diskOffset, byteCount: write.byteCount)
     }
 }

@@ -4,9 +4,13 @@
 /// half are dropped and only counted in another pass over the same ranges, and so on until none was dropped:
 ///
 ///     repeat { for each range { unique.add(range) } } while unique.needsAnotherPass()
-struct UniqueBytes {
-    static let keptCount = 3 << 19
+public struct UniqueBytes: Sendable {
+    /// Runs held between sorts, of 16 bytes each.
+    public static let keptCount = 3 << 19
     private static let pendingCount = 1 << 18
+
+    private let keptCount: Int
+    private let pendingCount: Int
 
     private struct Run {
         var start: UInt64
@@ -14,14 +18,20 @@ struct UniqueBytes {
     }
 
     /// Covered bytes of the passes done.
-    private(set) var byteCount: UInt64 = 0
+    public private(set) var byteCount: UInt64 = 0
     /// The part of the disk that this pass counts.
     private var window: Range<UInt64> = 0 ..< .max
     /// Disjoint, ascending.
     private var joined: [Run] = []
     private var pending: [Run] = []
 
-    mutating func add(_ range: Range<UInt64>) {
+    public init() { self.init(keptCount: Self.keptCount, pendingCount: Self.pendingCount) }
+
+    /// - Parameter keptCount: 2 or more.
+    init(keptCount: Int, pendingCount: Int) { (self.keptCount, self.pendingCount) = (keptCount, pendingCount) }
+
+    /// Counts a range in.
+    public mutating func add(_ range: Range<UInt64>) {
         let start = max(range.lowerBound, window.lowerBound)
         let end = min(range.upperBound, window.upperBound)
         guard start < end else { return }
@@ -30,13 +40,14 @@ struct UniqueBytes {
             return
         }
         pending.append(Run(start: start, end: end))
-        if pending.count == Self.pendingCount { join() }
+        if pending.count == pendingCount { join() }
     }
 
     /// Ends a pass.
-    mutating func needsAnotherPass() -> Bool {
+    /// - Returns: whether ranges were left out, for which all are to be added again.
+    public mutating func needsAnotherPass() -> Bool {
         join()
-        byteCount += joined.reduce(0) { $0 + ($1.end - $1.start) }
+        byteCount &+= joined.reduce(0) { $0 + ($1.end - $1.start) }
         joined.removeAll(keepingCapacity: true)
         window = window.upperBound ..< .max
         return !window.isEmpty
@@ -47,14 +58,14 @@ struct UniqueBytes {
         pending.sort { $0.start < $1.start }
         mergePending()
         joinTouching()
-        guard joined.count > Self.keptCount else { return }
-        window = window.lowerBound..<joined[Self.keptCount / 2].start
-        joined.removeSubrange((Self.keptCount / 2)...)
+        guard joined.count > keptCount else { return }
+        window = window.lowerBound..<joined[keptCount / 2].start
+        joined.removeSubrange((keptCount / 2)...)
     }
 
     /// Merges by start, from the back, so that no second array is needed.
     private mutating func mergePending() {
-        if joined.isEmpty { joined.reserveCapacity(Self.keptCount + Self.pendingCount) }
+        if joined.isEmpty { joined.reserveCapacity(keptCount + pendingCount) }
         var (a, b) = (joined.count - 1, pending.count - 1)
         joined.append(contentsOf: pending)
         var target = joined.count - 1

@@ -1,18 +1,18 @@
 import BlockIO
-import ByteCodec
-import DiskModel
-import HRL
+public import ByteCodec
+public import DiskModel
+public import HRL
 
 /// A log open for reading; one that was not closed as far as the search for its blocks finds.
-struct OpenedLog {
-    let reader: LogReader
-    var isUnclosed = false
+public struct OpenedLog: Sendable {
+    public let reader: LogReader
+    public private(set) var isUnclosed = false
     /// Writes found in a log that was not closed.
-    var recoveredWriteCount: UInt64?
-    var recoveryFindings: [Finding] = []
+    public private(set) var recoveredWriteCount: UInt64?
+    public private(set) var recoveryFindings: [Finding] = []
 
     /// - Throws: `DiskError`; HRL044 for an unclosed log with several possible ends.
-    init(_ path: String, _ options: HRLReadOptions) throws(DiskError) {
+    public init(_ path: String, _ options: HRLReadOptions) throws(DiskError) {
         let file = try diskErrors(path) { try PosixFile(path) }
         do throws(DiskError) {
             reader = try LogReader(file, options: options)
