@@ -57,6 +57,7 @@ let tools: [Target] = [
     tool("hrl-check", base + ["HRL", "ImageChain", "VHDX"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),
     tool("hrl-diff", base + ["HRL", "ImageChain", "ChangeLog"]),
+    tool("hrl-merge", base + ["HRL", "ChangeLog"]),
     tool("vhdreplica", base + ["ImageChain", "Replication", "Replicator"]),
 ]
 
