@@ -58,6 +58,7 @@ let tools: [Target] = [
     tool("hrl-stat", base + ["HRL", "ImageChain", "ChangeLog"]),
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),
     tool("hrl-diff", base + ["HRL", "ImageChain", "ChangeLog"]),
+    tool("hrl-merge", base + ["HRL", "ChangeLog"]),
     tool("vhdreplica", base + ["ImageChain", "Replication", "Replicator"]),
 ]
 

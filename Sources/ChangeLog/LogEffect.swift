@@ -1,5 +1,5 @@
 import BlockIO
-import ByteCodec
+public import ByteCodec
 public import DiskModel
 public import HRL
 
@@ -17,6 +17,8 @@ public struct LogEffect {
     /// Writes up to the limit, and their bytes.
     public private(set) var writeCount: UInt64 = 0
     public private(set) var byteCount: UInt64 = 0
+    /// The latest time of these writes; nil without any.
+    public private(set) var newestTime: DiskTimestamp?
     /// Whether the limit left writes out.
     public private(set) var stoppedEarly = false
     /// How many of the logs count, the last of them perhaps in part.
@@ -55,6 +57,7 @@ public struct LogEffect {
                         guard pass.admits(write) else { return }
                         writeCount += 1
                         byteCount += write.byteCount
+                        newestTime = max(newestTime ?? write.timestamp, write.timestamp)
                         usedLogCount = index + 1
                         latest.add(LogPiece(write, logIndex: index))
                     })

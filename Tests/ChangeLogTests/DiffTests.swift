@@ -70,7 +70,7 @@ import Testing
         var seen: [LogWrite] = []
         try log.forEachWrite(verifyingData: false) { seen.append($0) }
         #expect(seen.map(\.diskOffset) == [1 << 30, 1 << 39])
-        #expect(seen.map(\.byteCount) == [4096, 3 << 20])
+        #expect(seen.map(\.byteCount) == [512, 3 << 20])
         #expect(result.zeroedByteCount == 3 << 20)
         // The zeros are a hole in the log.
         #expect(try log.file.isZero(seen[1].dataRange))
@@ -91,5 +91,85 @@ import Testing
         let (_, result) = try diff(
             MemoryDisk(failing, byteCount: 1 << 20), MemoryDisk(failing, byteCount: 1 << 20))
         #expect(result == DiffResult())
+    }
+
+    /// The sectors that differ, counted without any unit; the log holds these and no other.
+    @Test(arguments: 1...20) func theLogHoldsTheSectorsThatDifferOnly(seed: UInt64) throws {
+        var generator = SplitMix(seed: seed)
+        // More jobs than one, and a last unit that is not whole.
+        let size = (5 << 20) + 512 * Int.random(in: 0..<16, using: &generator)
+        let old = try randomDisk(&generator, size)
+        let new = MemoryDisk(old.allBytes)
+        for _ in 0..<200 {
+            let sector = UInt64.random(in: 0..<UInt64(size / 512), using: &generator)
+            let place = sector * 512 + UInt64.random(in: 0..<512, using: &generator)
+            try new.write([UInt8.random(in: 0...3, using: &generator)], at: place)
+        }
+        for (offset, bytes, zeros) in randomWrites(&generator, count: 4, diskByteCount: size) {
+            if let bytes { try new.write(bytes, at: offset) } else { try new.writeZeroes(offset..<offset + zeros) }
+        }
+        let (before, after) = (old.allBytes, new.allBytes)
+        var expected = Set<Int>()
+        for sector in 0..<size / 512 {
+            let range = sector * 512..<sector * 512 + 512
+            if before[range] != after[range] { expected.insert(sector) }
+        }
+        let (log, result) = try diff(old, new)
+        var written: [Int] = []
+        try log.forEachWrite(verifyingData: true) { write in
+            #expect(write.diskOffset % 512 == 0 && write.byteCount % 512 == 0)
+            written += Int(write.diskOffset) / 512..<Int(write.diskRange.upperBound) / 512
+        }
+        #expect(written == expected.sorted(), "seed \(seed)")
+        #expect(try log.validate().byteCount == UInt64(expected.count * 512))
+        #expect(result.differingByteCount == UInt64(expected.count * 512), "seed \(seed)")
+        try applyLogs([log], to: old)
+        #expect(old.allBytes == after, "seed \(seed)")
+    }
+
+    /// Whichever thread is faster: the same log.
+    @Test func theLogIsRepeatable() throws {
+        var generator = SplitMix(seed: 77)
+        let size = 48 << 20
+        let old = MemoryDisk([UInt8](repeating: 9, count: size))
+        let new = MemoryDisk([UInt8](repeating: 9, count: size))
+        for _ in 0..<300 {
+            let offset = UInt64.random(in: 0..<UInt64(size / 512 - 200), using: &generator) * 512
+            try new.write(Array(pattern[..<(Int.random(in: 1..<200, using: &generator) * 512)]), at: offset)
+        }
+        try new.write(Array(pattern[..<(4 << 20)]), at: 20 << 20)
+        func log() throws -> [UInt8] {
+            let file = MemoryFile(path: "diff.hrl")
+            let writer = try LogWriter.create(on: file, uniqueID: GUID(1, 2, 3, 4), created: time)
+            _ = try diffDisks(old: old, new: new, into: writer, time: time)
+            try writer.close(at: time)
+            return file.allBytes
+        }
+        let first = try log()
+        for _ in 0..<10 { #expect(try log() == first) }
+        try applyLogs([try LogReader(MemoryFile(first))], to: old)
+        #expect(old.allBytes == new.allBytes)
+    }
+
+    /// Failures of a disk and of the log, and a caller who has enough, end both threads.
+    @Test(arguments: 0..<12) func failures(count: Int) throws {
+        let size = 16 << 20
+        let bytes = [UInt8](repeating: 1, count: size)
+        let disk = MemoryDisk(FailingFile(MemoryFile(bytes), after: count, failsReads: true), byteCount: UInt64(size))
+        let other = MemoryDisk([UInt8](repeating: 2, count: size))
+        #expect(throws: DiskError.self) { _ = try diff(disk, other) }
+        #expect(throws: DiskError.self) { _ = try diff(other, disk) }
+        let writer = try LogWriter.create(on: FailingFile(MemoryFile(), after: 4 + count), created: time)
+        #expect(throws: DiskError.self) {
+            _ = try diffDisks(old: MemoryDisk(bytes), new: other, into: writer, time: time)
+        }
+        let enough = try LogWriter.create(on: MemoryFile(), created: time)
+        let error = try #require(throws: DiskError.self) {
+            _ = try diffDisks(old: MemoryDisk(bytes), new: other, into: enough, time: time) {
+                done, _ throws(DiskError) in
+                if done >= UInt64(count) << 20 { throw DiskError(.refused, path: "", "enough") }
+            }
+        }
+        #expect("\(error)".contains("enough"))
     }
 }

@@ -47,9 +47,13 @@ import ToolTesting
             ["disk.vhdx", "new.vhdx", "-o", "a.hrl"], ["--after", "1.hrl", "new.vhdx", "disk.vhdx", "-o", "b.hrl"],
             ["--dry-run", "disk.vhdx", "new.vhdx", "-o", "c.hrl"], ["disk.vhdx", "absent", "-o", "c.hrl"],
         ],
+        "hrl-merge": [
+            ["1.hrl", "2.hrl", "-o", "d.hrl"], ["--dry-run", "--unlinked", "3.hrl", "-o", "e.hrl"],
+            ["1.hrl", "3.hrl", "-o", "e.hrl"], ["unclosed.hrl", "-o", "e.hrl"], ["absent", "-o", "e.hrl"],
+        ],
     ]
 
-    @Test(arguments: ["hrl-dump", "hrl-check", "hrl-stat", "hrl-apply", "hrl-diff"])
+    @Test(arguments: ["hrl-dump", "hrl-check", "hrl-stat", "hrl-apply", "hrl-diff", "hrl-merge"])
     func realOutputFits(tool: String) throws {
         var lines = ""
         for arguments in Self.runs[tool] ?? [] {

@@ -74,7 +74,7 @@ struct HRLDiff: Tool {
         try refuseOverwriting(oldDisk, newDisk)
         try run.refuseOverwritingCaseLog(outputFile)
         let pending = try PendingFile(outputFile, replaces: replaces)
-        let (writer, found) = try write(oldDisk, newDisk, to: pending.file, options, progress)
+        let (writer, found) = try write(oldDisk, newDisk, to: DraftFile(pending.file), options, progress)
         try pending.commit()
         progress.end()
         run.addOutput(outputFile, byteCount: try pending.file.byteCount())

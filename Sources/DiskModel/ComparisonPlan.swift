@@ -1,29 +1,28 @@
-import BlockIO
-import DiskModel
+package import BlockIO
 
 /// A run of both disks whose bytes come from one place each.
-struct ComparisonPiece: Sendable {
-    enum Source: Sendable {
+package struct ComparisonPiece: Sendable {
+    package enum Source: Sendable {
         case file(any BlockFile, offset: UInt64)
         case zeros
         /// Past the end of the disk: compares as zeros.
         case absent
     }
     /// Disk offset in bytes.
-    var offset: UInt64
-    var byteCount: UInt64
-    var a: Source
-    var b: Source
+    package var offset: UInt64
+    package var byteCount: UInt64
+    package var a: Source
+    package var b: Source
 
-    /// Whether both take their bytes from the same place of the same file of the host.
-    var isShared: Bool {
-        guard case .file(let mine, let offset) = a, case .file(let theirs, offset) = b,
-            let identity = mine.hostFile?.identity
-        else { return false }
+    /// Whether both take their bytes from the same place of the same file.
+    package var isShared: Bool {
+        guard case .file(let mine, let offset) = a, case .file(let theirs, offset) = b else { return false }
+        if mine === theirs { return true }
+        guard let identity = mine.hostFile?.identity else { return false }
         return identity == theirs.hostFile?.identity
     }
 
-    var isZeroInBoth: Bool {
+    package var isZeroInBoth: Bool {
         if case .file = a { return false }
         if case .file = b { return false }
         return true
@@ -31,18 +30,18 @@ struct ComparisonPiece: Sendable {
 }
 
 /// Pieces that one thread compares without asking again.
-struct ComparisonJob: Sendable {
+package struct ComparisonJob: Sendable {
     /// Counted from 0 in the order of the disk.
-    var sequence: Int
-    var pieces: [ComparisonPiece] = []
+    package var sequence: Int
+    package var pieces: [ComparisonPiece] = []
     /// Disk offset where the next job begins.
-    var end: UInt64
+    package var end: UInt64
 }
 
 /// Cuts a range of two disks into jobs, in order.
-struct ComparisonPlan: Sendable {
+package struct ComparisonPlan: Sendable {
     /// What a job reads of each disk, and the pieces it consists of, at most.
-    static let pieceByteCount: UInt64 = 256 << 10
+    package static let pieceByteCount: UInt64 = 256 << 10
     private static let jobByteCount: UInt64 = 1 << 20
     private static let jobPieceCount = 256
 
@@ -54,17 +53,17 @@ struct ComparisonPlan: Sendable {
     /// Whether what both disks share is cut into pieces that fit a buffer, because somebody wants to see it.
     private let readsShared: Bool
 
-    init(_ a: any VirtualDisk, _ b: any VirtualDisk, _ range: Range<UInt64>, readsShared: Bool) {
+    package init(_ a: any VirtualDisk, _ b: any VirtualDisk, _ range: Range<UInt64>, readsShared: Bool) {
         (self.a, self.b) = (ExtentCursor(a, end: range.upperBound), ExtentCursor(b, end: range.upperBound))
         (position, end) = (range.lowerBound, range.upperBound)
         self.readsShared = readsShared
     }
 
     /// The number the next job will have.
-    var nextSequence: Int { sequence }
+    package var nextSequence: Int { sequence }
 
     /// The next job; nil when the range is done.
-    mutating func next() throws(DiskError) -> ComparisonJob? {
+    package mutating func next() throws(DiskError) -> ComparisonJob? {
         guard position < end else { return nil }
         var job = ComparisonJob(sequence: sequence, end: position)
         var readByteCount: UInt64 = 0
