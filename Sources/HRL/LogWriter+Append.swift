@@ -13,6 +13,7 @@ extension LogWriter {
     /// What has to be done outside of the lock for a piece that has its place, or before it can have one.
     private enum Step {
         case wait(DispatchSemaphore)
+        case bufferQueued
         case writeBuffer(LogBuffer, ticket: UInt64)
         case placed(byteCount: Int)
         case writeDirectly(byteCount: Int, fileOffset: UInt64, ticket: UInt64)
@@ -75,7 +76,8 @@ extension LogWriter {
             }
             switch step {
             case .wait(let semaphore): semaphore.wait()
-            case .writeBuffer(let buffer, let ticket): queue.async { self.write(buffer, ticket) }
+            case .bufferQueued: queue.async { self.writeQueued() }
+            case .writeBuffer(let buffer, let ticket): write(buffer, ticket)
             case .placed(let count): return count
             case .writeDirectly(let count, let fileOffset, let ticket):
                 do throws(IOError) { try file.write(bytes.extracting(0..<count), at: fileOffset) } catch {
@@ -96,7 +98,9 @@ extension LogWriter {
         let isDirect = count >= Self.directByteCount
         if state.holdsTooManyBlocks, state.isCommitting { return .wait(state.waiting.join()) }
         if !isDirect, !state.hasBuffer(for: count) {
-            if let (buffer, ticket) = state.takeBuffer() { return .writeBuffer(buffer, ticket: ticket) }
+            if state.queueBuffer() { return .bufferQueued }
+            // Whoever has to wait does the work that is waited for, where nobody has begun with it.
+            if let (buffer, ticket) = state.takeQueued() { return .writeBuffer(buffer, ticket: ticket) }
             return .wait(state.waiting.join())
         }
         guard state.takesSpace(for: UInt64(count)) else { throw limitError }
@@ -131,7 +135,11 @@ extension LogWriter {
         }
     }
 
-    /// Writes a full buffer; on the queue, or in the thread that commits.
+    /// On the queue: writes a buffer, if nobody else has come to it.
+    private func writeQueued() {
+        if let (buffer, ticket) = state.withLock({ $0.takeQueued() }) { write(buffer, ticket) }
+    }
+
     func write(_ buffer: LogBuffer, _ ticket: UInt64) {
         do throws(IOError) {
             try buffer.write(to: file)
