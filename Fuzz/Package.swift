@@ -30,6 +30,7 @@ let package = Package(
         fuzz("VHDEdits", ["DiskModel", "DiskFormats"]),
         fuzz("VHDXEdits", ["DiskModel", "DiskFormats"]),
         fuzz("HRLLog", ["DiskModel", "DiskFormats"]),
+        fuzz("DirtyMap", ["DiskModel", "DiskFormats", "ChangeLog"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]

@@ -43,7 +43,7 @@ public final class DirtyMap: Sendable {
     let file: any BlockFile
     let marksAhead: Bool
     /// Regions of the log being written that are dirty in the file: nothing is left to do for these.
-    let settled = SharedRegionBits(wordCount: DirtyMapGeometry.wordCount)
+    let settled = SharedRegionBits(wordCount: DirtyMapGeometry.maximumWordCount)
     /// Power of two of the region's size, and the disk's size, for marking without a lock.
     let shift: Atomic<Int>
     let virtualEnd: Atomic<UInt64>

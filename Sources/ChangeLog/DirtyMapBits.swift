@@ -92,8 +92,10 @@ func forEachWord(of regions: Range<Int>, _ body: (_ word: Int, _ mask: UInt64) -
 
     init(wordCount: Int) {
         self.wordCount = wordCount
-        unsafe words = .allocate(capacity: wordCount)
-        for index in 0..<wordCount { unsafe (words + index).initialize(to: Atomic(0)) }
+        // SAFETY: an atomic integer is that integer in memory.
+        let memory = UnsafeMutablePointer<UInt64>.allocate(capacity: wordCount)
+        unsafe memory.initialize(repeating: 0, count: wordCount)
+        unsafe words = UnsafeMutableRawPointer(memory).bindMemory(to: Atomic<UInt64>.self, capacity: wordCount)
     }
 
     deinit {
@@ -117,7 +119,8 @@ func forEachWord(of regions: Range<Int>, _ body: (_ word: Int, _ mask: UInt64) -
         _ = unsafe words[index].bitwiseOr(mask, ordering: .releasing)
     }
 
-    func removeAll() {
-        for index in 0..<wordCount { unsafe words[index].store(0, ordering: .releasing) }
+    func store(_ value: UInt64, word index: Int) {
+        precondition(index < wordCount)
+        unsafe words[index].store(value, ordering: .releasing)
     }
 }

@@ -72,7 +72,7 @@ struct DirtyMapFile: Sendable {
     static func readBits(
         _ file: any BlockFile, _ header: DirtyMapHeader, _ geometry: DirtyMapGeometry, _ findings: inout Findings
     ) throws(DiskError) -> RegionBits {
-        var bits = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+        var bits = RegionBits(wordCount: geometry.wordCount)
         do throws(IOError) {
             let byteCount = try file.byteCount()
             for page in 0..<geometry.pageCount {
@@ -90,7 +90,7 @@ struct DirtyMapFile: Sendable {
                         section: "hrl-map.md: Page"))
             }
         } catch { throw DiskError(error, doing: "reading the dirty map") }
-        let all = RegionBits(wordCount: DirtyMapGeometry.wordCount, first: geometry.regionCount)
+        let all = RegionBits(wordCount: geometry.wordCount, first: geometry.regionCount)
         bits.formIntersection(all)
         return bits
     }

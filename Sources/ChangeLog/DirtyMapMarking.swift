@@ -85,7 +85,7 @@ extension DirtyMap {
                 }
                 state.regions.begin(id)
                 state.ahead.begin()
-                settled.removeAll()
+                keepSettled(state.regions)
             }
         }
     }
@@ -155,11 +155,14 @@ extension DirtyMap {
 
     /// What the file need not hold any longer is not settled either.
     private func keepSettled(_ regions: DirtyMapRegions) {
-        settled.removeAll()
-        for word in 0..<DirtyMapGeometry.wordCount {
-            let mask = regions.current(word: word) & regions.durable[word: word]
-            if mask != 0 { settled.insert(mask, word: word) }
+        for word in 0..<regions.geometry.wordCount {
+            settled.store(regions.current(word: word) & regions.durable[word: word], word: word)
         }
+    }
+
+    /// From here on every mark takes the slow way.
+    private func unsettle(_ geometry: DirtyMapGeometry) {
+        for word in 0..<geometry.wordCount { settled.store(0, word: word) }
     }
 
     // MARK: Disk and end
@@ -180,8 +183,8 @@ extension DirtyMap {
                         "cannot go from a disk of \(old.virtualByteCount) bytes to one of \(virtualByteCount)",
                         hint: "make a new dirty map, and resynchronise")
                 }
+                unsettle(old)
                 state.regions.fold(to: new)
-                settled.removeAll()
                 shift.store(new.shift, ordering: .relaxed)
                 virtualEnd.store(new.virtualByteCount, ordering: .relaxed)
                 state.waitingPages = []
@@ -190,7 +193,7 @@ extension DirtyMap {
             let ticket = state.withLock { $0.lastTicket }
             try write { () throws(IOError) in try output.store.writeLayout(geometry, dirty) { _ in } }
             state.withLock { state in
-                state.regions.settle(dirty, words: 0..<DirtyMapGeometry.wordCount)
+                state.regions.settle(dirty, words: 0..<geometry.wordCount)
                 keepSettled(state.regions)
             }
             output.flushedTicket = max(output.flushedTicket, ticket)
@@ -199,13 +202,13 @@ extension DirtyMap {
 
     /// Ends the use of the map. What is dirty stays so.
     /// - Parameter fingerprint: of the image, after its last write was flushed.
-    /// - Throws: `.io`; the map then counts as not closed.
+    /// - Throws: `.io`; the map is closed or not then, as after a cut, and dirty regions are dirty in both cases.
     public func close(_ fingerprint: ImageFingerprint) throws(DiskError) {
         try output.withLock { (output) throws(DiskError) in
             let (pageCount, dirty) = try state.withLock { (state) throws(DiskError) in
                 try check(state)
                 state.isClosed = true
-                settled.removeAll()
+                unsettle(state.regions.geometry)
                 return (state.regions.geometry.pageCount, state.regions.dirty)
             }
             try write { () throws(IOError) in
@@ -228,8 +231,10 @@ extension DirtyMap {
 
     private func write(_ body: () throws(IOError) -> Void) throws(DiskError) {
         do throws(IOError) { try body() } catch {
-            state.withLock { $0.failure = error }
-            settled.removeAll()
+            state.withLock { state in
+                state.failure = error
+                unsettle(state.regions.geometry)
+            }
             throw DiskError(error, doing: "writing the dirty map")
         }
     }

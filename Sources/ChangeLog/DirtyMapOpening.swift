@@ -14,7 +14,7 @@ extension DirtyMap {
         _ options: Options = Options()
     ) throws(DiskError) -> DirtyMap {
         let geometry = try geometry(virtualByteCount, options.regionByteCount, file.path)
-        let bits = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+        let bits = RegionBits(wordCount: geometry.wordCount)
         let store = try newStore(file, geometry, bits) { $0.fingerprint = fingerprint }
         let regions = DirtyMapRegions(geometry, stored: bits, areLost: false)
         return DirtyMap(store, regions, options, Continuity(.clean), [])
@@ -50,7 +50,7 @@ extension DirtyMap {
         do throws(IOError) {
             if continuity.state == .changedOffline {
                 layout = geometry.virtualByteCount == virtualByteCount ? geometry : fallback
-                bits = RegionBits(wordCount: DirtyMapGeometry.wordCount, first: layout.regionCount)
+                bits = RegionBits(wordCount: layout.wordCount, first: layout.regionCount)
                 try store.writeLayout(layout, bits) { $0.reopen(continuity) }
             } else {
                 try store.writeHeader { $0.reopen(continuity) }
@@ -71,7 +71,7 @@ extension DirtyMap {
     private static func openDamaged(
         _ file: any BlockFile, _ geometry: DirtyMapGeometry, _ options: Options, _ findings: [Finding]
     ) throws(DiskError) -> DirtyMap {
-        let bits = RegionBits(wordCount: DirtyMapGeometry.wordCount, first: geometry.regionCount)
+        let bits = RegionBits(wordCount: geometry.wordCount, first: geometry.regionCount)
         let continuity = Continuity(.damaged, "both copies of the dirty map's header are damaged")
         let store = try newStore(file, geometry, bits) { $0.reopen(continuity) }
         let regions = DirtyMapRegions(geometry, stored: bits, areLost: true)

@@ -16,13 +16,13 @@ struct DirtyMapRegions: Sendable {
     /// Logs begun since the map was opened and not acknowledged, oldest first. The last is being written.
     private(set) var logs: [LogRegions] = []
     /// From before the first log, and covered by logs before it: they become the first log's.
-    private var early = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+    private var early: RegionBits
     /// Covered by no log: only a resynchronisation clears them.
-    private(set) var lost = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+    private(set) var lost: RegionBits
     /// All of these together: what the file is to hold.
-    private(set) var dirty = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+    private(set) var dirty: RegionBits
     /// What every image of the file says that a power cut could leave now.
-    private(set) var durable = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+    private(set) var durable: RegionBits
     /// Whether regions from before the first log are lost ones.
     private(set) var owesResynchronisation = false
 
@@ -32,7 +32,8 @@ struct DirtyMapRegions: Sendable {
     init(_ geometry: DirtyMapGeometry, stored: RegionBits, areLost: Bool) {
         self.geometry = geometry
         (dirty, durable, owesResynchronisation) = (stored, stored, areLost)
-        if areLost { lost = stored } else { early = stored }
+        let none = RegionBits(wordCount: geometry.wordCount)
+        (lost, early) = areLost ? (stored, none) : (none, stored)
     }
 
     /// Gives regions to the log being written.
@@ -54,7 +55,7 @@ struct DirtyMapRegions: Sendable {
     }
 
     mutating func begin(_ id: GUID) {
-        var regions = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+        var regions = RegionBits(wordCount: geometry.wordCount)
         swap(&regions, &early)
         logs.append(LogRegions(id: id, regions: regions))
         guard logs.count > Self.maximumLogCount else { return }
@@ -71,7 +72,7 @@ struct DirtyMapRegions: Sendable {
     /// Forgets all but the logs from `index` on.
     mutating func clear(before index: Int) {
         logs.removeFirst(index)
-        early = RegionBits(wordCount: DirtyMapGeometry.wordCount)
+        early = RegionBits(wordCount: geometry.wordCount)
         lost = early
         owesResynchronisation = false
         recount()
@@ -79,7 +80,7 @@ struct DirtyMapRegions: Sendable {
 
     /// Forgets all regions of all logs. The one being written goes on.
     mutating func clearAll() {
-        for index in logs.indices { logs[index].regions = RegionBits(wordCount: DirtyMapGeometry.wordCount) }
+        for index in logs.indices { logs[index].regions = RegionBits(wordCount: geometry.wordCount) }
         clear(before: max(0, logs.count - 1))
     }
 
@@ -98,12 +99,12 @@ struct DirtyMapRegions: Sendable {
 
     /// Goes over to another layout, all of it in the file.
     mutating func fold(to new: DirtyMapGeometry) {
-        let (shift, count) = (new.shift - geometry.shift, DirtyMapGeometry.wordCount)
+        let (shift, count) = (new.shift - geometry.shift, new.wordCount)
         geometry = new
-        guard shift > 0 else { return }
         for index in logs.indices { logs[index].regions = logs[index].regions.folded(by: shift, wordCount: count) }
         early = early.folded(by: shift, wordCount: count)
         lost = lost.folded(by: shift, wordCount: count)
+        // Smaller regions told less: until all is written, nothing is sure.
         durable = RegionBits(wordCount: count)
         recount()
     }

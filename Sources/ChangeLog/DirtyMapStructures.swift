@@ -55,7 +55,7 @@ struct DirtyMapHeader: DiskStruct, Equatable {
         try f.field("ImageSize", &imageByteCount)
         try f.field("ImageModificationTime", &imageModificationTime)
         try f.bytes("ImageTailDigest", &imageTailDigest, count: 32)
-        try f.reserved("Reserved", count: 380, allZero: &reservedIsZero)
+        try f.reserved("Reserved", count: 388, allZero: &reservedIsZero)
     }
 
     /// The header on disk, with its checksum put right.
@@ -118,7 +118,7 @@ struct DirtyMapGeometry: Equatable, Sendable {
     /// The least region that is made unless one asks otherwise.
     static let usualRegionByteCount: UInt64 = 64 << 10
     static let regionByteCounts: ClosedRange<UInt64> = 512...1 << 44
-    static let wordCount = maximumRegionCount / 64
+    static let maximumWordCount = pageCount(maximumRegionCount) * DirtyMapPage.wordCount
     static let maximumFileByteCount = 2 * DirtyMapHeader.stride + UInt64(pageCount(maximumRegionCount)) * 4096
 
     let virtualByteCount: UInt64
@@ -143,6 +143,8 @@ struct DirtyMapGeometry: Equatable, Sendable {
 
     var regionCount: Int { Int(virtualByteCount.dividedRoundingUp(by: regionByteCount)) }
     var pageCount: Int { Self.pageCount(regionCount) }
+    /// Words of a set of regions: whole pages.
+    var wordCount: Int { pageCount * DirtyMapPage.wordCount }
 
     static func pageCount(_ regionCount: Int) -> Int {
         (regionCount + DirtyMapPage.regionCount - 1) / DirtyMapPage.regionCount
@@ -168,10 +170,8 @@ enum DirtyMapPage {
 
     static func fileOffset(_ page: Int) -> UInt64 { 2 * DirtyMapHeader.stride + UInt64(page * byteCount) }
 
-    /// The words of the page among those of the whole map, which has fewer in its last page.
-    static func words(_ page: Int) -> Range<Int> {
-        page * wordCount..<min((page + 1) * wordCount, DirtyMapGeometry.wordCount)
-    }
+    /// The words of the page among those of the whole map.
+    static func words(_ page: Int) -> Range<Int> { page * wordCount..<(page + 1) * wordCount }
 
     static func serialized(_ page: Int, generation: UInt32, _ bits: RegionBits) -> [UInt8] {
         var bytes = [UInt8].zeros(byteCount)
