@@ -174,7 +174,9 @@ final class RecordedDirectory: TrackedFolder {
         var files: [String: MemoryFile.Contents]
         /// Marks passed before the cut, in order.
         var marks: [Int]
-        var fates: String
+        /// What became of each unsynced step.
+        var fates: String { describe() }
+        fileprivate var describe: () -> String
     }
 
     /// Visits what a power cut could leave, just before each sync and at the end.
@@ -215,8 +217,9 @@ final class RecordedDirectory: TrackedFolder {
                 var (names, contents) = (self.names, self.contents)
                 for (step, fate) in zip(pending, fates) { Self.apply(step, fate, &names, &contents) }
                 tally.imageCount += 1
-                let text = zip(pending, fates).map { Self.describe($0, $1) }.joined(separator: ", ")
-                try body(Image(files: names.mapValues { contents[$0] }, marks: marks, fates: text))
+                let pending = self.pending
+                let describe = { zip(pending, fates).map { Self.describe($0, $1) }.joined(separator: ", ") }
+                try body(Image(files: names.mapValues { contents[$0] }, marks: marks, describe: describe))
             }
             if isAll { tally.exhaustiveMomentCount += 1 }
         }

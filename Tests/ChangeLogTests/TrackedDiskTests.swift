@@ -284,7 +284,8 @@ private final class TrackedLayer: WritableDiskLayer {
             try map.close(ImageFingerprint(of: MemoryFile([1])))
             let failing = FailingFile(file, after: after)
             let fingerprint = try ImageFingerprint(of: MemoryFile([1]))
-            guard let opened = try? DirtyMap.open(on: failing, virtualByteCount: 1 << 20, fingerprint: fingerprint) else {
+            guard let opened = try? DirtyMap.open(on: failing, virtualByteCount: 1 << 20, fingerprint: fingerprint)
+            else {
                 continue
             }
             let events = EventList()
@@ -298,7 +299,6 @@ private final class TrackedLayer: WritableDiskLayer {
                 events.mapLossCount == (failing.hasFailed ? 1 : 0) && folder.names().contains(name) != failing.hasFailed
             )
             lossCount += events.mapLossCount
-            print("after \(after): failed \(failing.hasFailed) losses \(events.mapLossCount)")
             // Tracking goes on. Where closing the map is what fails, the log is not closed.
             guard (try? disk.close()) != nil else {
                 #expect(failing.hasFailed && events.mapLossCount == 0)
