@@ -134,10 +134,48 @@ public final class TrackedDisk: VirtualDisk {
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(DiskError) {
         let range = try checked(offset, UInt64(bytes.byteCount))
         guard !range.isEmpty else { return }
-        let (ticket, log) = try enter(range)
+        let sectors = sectors(of: range)
+        let (ticket, log) = try enter(sectors)
         defer { leave(ticket) }
-        try mark(range)
-        guard let log else { return try parts.disk.write(bytes, at: offset) }
+        try mark(sectors)
+        try write(bytes, to: range, log)
+    }
+
+    /// Makes a range read as zeros; what a guest's discard comes to, too.
+    public func writeZeroes(_ range: Range<UInt64>) throws(DiskError) {
+        let range = try checked(range.lowerBound, range.upperBound - range.lowerBound)
+        guard !range.isEmpty else { return }
+        let sectors = sectors(of: range)
+        let (ticket, log) = try enter(sectors)
+        defer { leave(ticket) }
+        try mark(sectors)
+        let sector = UInt64(geometry.logicalSectorByteCount)
+        let start = min(range.lowerBound.roundedUp(to: sector), range.upperBound)
+        let end = max(
+            start, range.upperBound == sectors.upperBound ? range.upperBound : range.upperBound.roundedDown(to: sector))
+        for part in [range.lowerBound..<start, end..<range.upperBound] where !part.isEmpty {
+            let zeros = [UInt8].zeros(Int(part.upperBound - part.lowerBound))
+            try write(zeros.rawBytes, to: part, log)
+        }
+        guard start < end else { return }
+        let time = parts.now()
+        if let log { note(log) { () throws(DiskError) in try log.appendZeroes(start..<end, time: time) } }
+        try perform { () throws(DiskError) in try parts.disk.writeZeroes(start..<end) }
+    }
+
+    /// Logs and writes, when it is the write's turn. A log tells of whole sectors, so that its blocks stand where recovery
+    /// looks for them: what a write leaves of its first and last sector is read and goes with it.
+    private func write(_ bytes: RawSpan, to range: Range<UInt64>, _ log: LogWriter?) throws(DiskError) {
+        guard let log else { return try parts.disk.write(bytes, at: range.lowerBound) }
+        let sectors = sectors(of: range)
+        guard range != sectors else { return try write(bytes, at: range.lowerBound, log) }
+        let head = try parts.disk.bytes(at: sectors.lowerBound, count: Int(range.lowerBound - sectors.lowerBound))
+        let tail = try parts.disk.bytes(at: range.upperBound, count: Int(sectors.upperBound - range.upperBound))
+        let whole = head + [UInt8](copying: bytes) + tail
+        try write(whole.rawBytes, at: sectors.lowerBound, log)
+    }
+
+    private func write(_ bytes: RawSpan, at offset: UInt64, _ log: LogWriter) throws(DiskError) {
         let time = parts.now()
         if bytes.byteCount < Self.parallelByteCount {
             note(log) { () throws(DiskError) in try log.append(bytes, at: offset, time: time) }
@@ -154,19 +192,6 @@ public final class TrackedDisk: VirtualDisk {
             }
         }
         if let failure = failure.withLock({ $0 }) { throw failure }
-    }
-
-    /// Makes a range read as zeros; what a guest's discard comes to, too.
-    public func writeZeroes(_ range: Range<UInt64>) throws(DiskError) {
-        let range = try checked(range.lowerBound, range.upperBound - range.lowerBound)
-        guard !range.isEmpty else { return }
-        let (ticket, log) = try enter(range)
-        defer { leave(ticket) }
-        try mark(range)
-        guard let log else { return try parts.disk.writeZeroes(range) }
-        let time = parts.now()
-        note(log) { () throws(DiskError) in try log.appendZeroes(range, time: time) }
-        try perform { () throws(DiskError) in try parts.disk.writeZeroes(range) }
     }
 
     public func flush() throws(DiskError) {
@@ -195,11 +220,16 @@ public final class TrackedDisk: VirtualDisk {
 
     var closedError: DiskError { DiskError(.refused, path: path, "the disk is closed") }
 
-    /// Waits for the turn of a write. Sectors that are written in part count whole, since the disk reads them back.
-    private func enter(_ range: Range<UInt64>) throws(DiskError) -> (ticket: UInt64, log: LogWriter?) {
+    /// The whole sectors that a range touches.
+    private func sectors(of range: Range<UInt64>) -> Range<UInt64> {
         let sector = UInt64(geometry.logicalSectorByteCount)
-        let whole = range.lowerBound.roundedDown(to: sector)..<range.upperBound.roundedUp(to: sector)
-        let (ticket, wait) = state.withLock { $0.writes.enter(whole) }
+        let end = min(range.upperBound.roundedUp(to: sector), geometry.virtualByteCount)
+        return range.lowerBound.roundedDown(to: sector)..<end
+    }
+
+    /// Waits for the turn of a write to whole sectors.
+    private func enter(_ sectors: Range<UInt64>) throws(DiskError) -> (ticket: UInt64, log: LogWriter?) {
+        let (ticket, wait) = state.withLock { $0.writes.enter(sectors) }
         wait?.wait()
         return try state.withLock { (state) throws(DiskError) in
             if case .closed = state.status {

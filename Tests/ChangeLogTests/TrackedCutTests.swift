@@ -213,7 +213,7 @@ import Testing
             let target = try FoundLogs.apply(found.closed.prefix(count), to: initial(image))
             for sector in 0..<UInt64(size / 512) {
                 let range = Int(sector) * 512..<Int(sector + 1) * 512
-                guard disk[range] != target[range] else { continue }
+                guard !bytesEqual(disk.rawBytes.extracting(range), target.rawBytes.extracting(range)) else { continue }
                 if map.continuity.state == .clean, count < found.closed.count { continue }
                 if !dirty.contains(where: { $0.contains(sector * 512) }) {
                     tally.say("\(image): sector \(sector) differs after \(count) logs and is clean, cut: \(cut.fates)")

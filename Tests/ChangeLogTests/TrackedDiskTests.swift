@@ -101,11 +101,8 @@ private final class TrackedLayer: WritableDiskLayer {
             #expect(found.closed.count == found.logs.count && found.logs.count == 13)
             #expect(try FoundLogs.apply(found.logs, to: initial[index]) == base.allBytes)
             #expect(found.logs.last?.name == "\(index).raw.hrl")
-            // The writes are of bytes, not sectors; nothing else is to be said of the logs.
-            for log in found.logs {
-                let findings = try LogReader(log.file).validate().findings
-                #expect(findings.allSatisfy { $0.detail.code == .hrlAlignment })
-            }
+            // The writes were of bytes, but the logs tell of sectors; nothing is to be said of them.
+            for log in found.logs { #expect(try LogReader(log.file).validate().findings.isEmpty) }
         }
         for cycle in 1...UInt64(12) {
             let file = try #require(folder.contents[CycleRecord.fileName("vm", cycle: cycle)])
