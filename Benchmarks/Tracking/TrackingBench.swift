@@ -13,8 +13,8 @@ import VHDX
 ///
 /// Usage: tracking-bench FOLDER [MIB [ROUNDS]]
 ///
-/// Writes an image of MIB MiB (256) whose space is there already, whole, in pieces of 4 KiB in a scattered order and of
-/// 1 MiB in order, flushing every second; ROUNDS times (5) without tracking and with it, in turn. Prints medians. FOLDER
+/// Writes all of an image of MIB MiB (256), whose space is there already or not, in pieces of 4 KiB in a scattered order and
+/// of 1 MiB in order, flushing every second; ROUNDS times (5) without tracking and with it, in turn. Prints medians. FOLDER
 /// needs three times the space; what is written there is removed.
 @main struct TrackingBench {
     static func main() throws {
@@ -29,8 +29,10 @@ import VHDX
         print("| image | piece | plain, MiB/s | tracked, MiB/s | tracked / plain | wanted |")
         print("|---|---|---|---|---|---|")
         for format in [ImageFormat.raw, .vhdx] {
-            for (pieceByteCount, wanted) in [(4 << 10, 0.75), (1 << 20, 0.45)] {
-                try bench.compare(format, pieceByteCount: pieceByteCount, rounds: rounds, wanted: wanted)
+            for isNew in [false, true] {
+                for (pieceByteCount, wanted) in [(4 << 10, 0.75), (1 << 20, 0.45)] {
+                    try bench.compare(format, isNew: isNew, pieceByteCount, rounds: rounds, wanted: wanted)
+                }
             }
         }
         try bench.measureSwitches()
@@ -43,22 +45,39 @@ private struct Bench {
 
     var imagePath: String { folder + "/tracking-bench.img" }
 
-    func compare(_ format: ImageFormat, pieceByteCount: Int, rounds: Int, wanted: Double) throws {
-        try makeImage(format)
+    func compare(
+        _ format: ImageFormat, isNew: Bool, _ pieceByteCount: Int, rounds: Int, wanted: Double
+    ) throws {
         defer { clean() }
         var (plain, tracked): ([Double], [Double]) = ([], [])
         for _ in 0..<rounds {
-            let disk = try open(format)
-            plain.append(try rate(of: disk, pieceByteCount))
-            try disk.close()
-            let parts = TrackedDisk.Parts(try open(format), in: HostFolder(folder), imageName: "tracking-bench.img")
-            let watched = try TrackedDisk.open(parts)
-            tracked.append(try rate(of: watched, pieceByteCount))
-            try watched.close()
+            if isNew || plain.isEmpty { try makeImage(format, isNew: isNew) }
+            plain.append(try plainRate(format, pieceByteCount))
+            if isNew { try makeImage(format, isNew: true) }
+            tracked.append(try trackedRate(format, pieceByteCount))
             removeLogs()
         }
         let (a, b) = (median(plain), median(tracked))
-        print("| \(format) | \(pieceByteCount >> 10) KiB | \(round(a)) | \(round(b)) | \(round(b / a)) | \(wanted) |")
+        print(
+            "| \(format), \(isNew ? "new" : "written before") | \(pieceByteCount >> 10) KiB | \(round(a)) | \(round(b)) | \(round(b / a)) | \(wanted) |"
+        )
+    }
+
+    // Each in a function of its own: the files are let go of at its end, and the lock on the image with them.
+
+    private func plainRate(_ format: ImageFormat, _ pieceByteCount: Int) throws -> Double {
+        let disk = try open(format)
+        let rate = try rate(of: disk, pieceByteCount)
+        try disk.close()
+        return rate
+    }
+
+    private func trackedRate(_ format: ImageFormat, _ pieceByteCount: Int) throws -> Double {
+        let parts = TrackedDisk.Parts(try open(format), in: HostFolder(folder), imageName: "tracking-bench.img")
+        let disk = try TrackedDisk.open(parts)
+        let rate = try rate(of: disk, pieceByteCount)
+        try disk.close()
+        return rate
     }
 
     private func round(_ value: Double) -> String {
@@ -120,8 +139,13 @@ private struct Bench {
 
     // MARK: Image
 
-    private func makeImage(_ format: ImageFormat) throws {
+    private func makeImage(_ format: ImageFormat, isNew: Bool) throws {
         clean()
+        try create(format)
+        if !isNew { try fill(format) }
+    }
+
+    private func create(_ format: ImageFormat) throws {
         let file = try PosixFile(imagePath, .create)
         if format == .raw {
             try file.resize(to: byteCount)
@@ -129,6 +153,9 @@ private struct Bench {
             try NewImage(format: format, type: .dynamic, virtualByteCount: byteCount, created: 0).create(on: file)
         }
         try file.sync()
+    }
+
+    private func fill(_ format: ImageFormat) throws {
         let disk = try open(format)
         let piece = [UInt8](repeating: 0x5a, count: 1 << 20)
         for offset in stride(from: 0, to: byteCount, by: 1 << 20) { try disk.write(piece, at: offset) }

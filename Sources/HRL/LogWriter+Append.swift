@@ -13,6 +13,7 @@ extension LogWriter {
     /// What has to be done outside of the lock for a piece that has its place, or before it can have one.
     private enum Step {
         case wait(DispatchSemaphore)
+        case writeBlocks
         case bufferQueued
         case writeBuffer(LogBuffer, ticket: UInt64)
         case placed(byteCount: Int)
@@ -76,6 +77,7 @@ extension LogWriter {
             }
             switch step {
             case .wait(let semaphore): semaphore.wait()
+            case .writeBlocks: try commit(.described)
             case .bufferQueued: queue.async { self.writeQueued() }
             case .writeBuffer(let buffer, let ticket): write(buffer, ticket)
             case .placed(let count): return count
@@ -96,10 +98,10 @@ extension LogWriter {
         let room = joining ? state.roomInLastEntry(at: diskOffset, time) : 0
         let count = min(bytes.byteCount, room > 0 ? room : options.maximumEntryByteCount)
         let isDirect = count >= Self.directByteCount
-        if state.holdsTooManyBlocks, state.isCommitting { return .wait(state.waiting.join()) }
+        // Whoever has to wait does the work that is waited for, where nobody has begun with it.
+        if state.holdsTooManyBlocks { return state.isCommitting ? .wait(state.waiting.join()) : .writeBlocks }
         if !isDirect, !state.hasBuffer(for: count) {
             if state.queueBuffer() { return .bufferQueued }
-            // Whoever has to wait does the work that is waited for, where nobody has begun with it.
             if let (buffer, ticket) = state.takeQueued() { return .writeBuffer(buffer, ticket: ticket) }
             return .wait(state.waiting.join())
         }
@@ -120,18 +122,21 @@ extension LogWriter {
 
     private func appendHole(at diskOffset: UInt64, _ count: UInt64, time: UInt32) throws(DiskError) {
         while true {
-            let semaphore = try state.withLock { (state) throws(DiskError) -> DispatchSemaphore? in
+            let step = try state.withLock { (state) throws(DiskError) -> Step in
                 try check(state)
-                if state.holdsTooManyBlocks, state.isCommitting { return state.waiting.join() }
+                if state.holdsTooManyBlocks { return state.isCommitting ? .wait(state.waiting.join()) : .writeBlocks }
                 guard state.takesSpace(for: 0) else { throw limitError }
                 // Nothing was ever written past `position`: the data is a hole, or the zeros a cut file grows with.
                 state.addEntry(
                     at: diskOffset, count, time: time, dataChecksum: options.computesDataChecksums ? .max : 0,
                     isZeros: true)
-                return nil
+                return .placed(byteCount: 0)
             }
-            guard let semaphore else { return }
-            semaphore.wait()
+            switch step {
+            case .wait(let semaphore): semaphore.wait()
+            case .writeBlocks: try commit(.described)
+            default: return
+            }
         }
     }
 
@@ -147,6 +152,7 @@ extension LogWriter {
         } catch { _ = fail(error) }
     }
 
+    /// Blocks that have become many are written by nobody who waits: a write is not to take as long as a flush.
     private func commitIfNeeded() throws(DiskError) {
         let goal = state.withLock { state -> Goal? in
             guard !state.isCommitting else { return nil }
@@ -155,6 +161,14 @@ extension LogWriter {
             }
             return state.holdsManyBlocks ? .described : nil
         }
-        if let goal { try commit(goal) }
+        switch goal {
+        case nil: return
+        case .described?:
+            blockQueue.async {
+                // What fails is noted, and told by the next call.
+                do throws(DiskError) { try self.commit(.described) } catch {}
+            }
+        case let goal?: try commit(goal)
+        }
     }
 }

@@ -36,6 +36,7 @@ extension LogWriter {
                 guard !state.isClosed else { return .nothing }
                 if let failure = state.failure { throw DiskError(failure, doing: "the log stopped after a failure") }
                 if goal == .durable, state.durableEntryCount >= target { return .nothing }
+                if goal == .described, !state.holdsManyBlocks { return .nothing }
                 if state.isCommitting {
                     return goal == .described ? .nothing : .wait(state.waiting.join())
                 }

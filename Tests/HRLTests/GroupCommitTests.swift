@@ -185,6 +185,20 @@ private final class SlowFile: BlockFile {
         #expect(file.contents.pages.pageCount * 4096 <= 64 << 10)
     }
 
+    /// One write of so many entries that their blocks do not all fit into memory.
+    @Test func manyEntriesOfOneWrite() throws {
+        let file = MemoryFile()
+        var options = LogWriter.Options()
+        options.metadataSize = 512
+        options.maximumEntryByteCount = 512
+        let writer = try LogWriter.create(on: file, options)
+        try writer.append([UInt8](repeating: 7, count: 16 << 20), at: 0, time: options.created)
+        try writer.appendZeroes(0..<64 << 40, time: options.created)
+        try writer.close(at: options.created)
+        let summary = try LogReader(file).validate()
+        #expect(summary.writeCount == 64 << 10 && summary.findings.isEmpty)
+    }
+
     @Test func timesAscendWhereAsked() throws {
         let file = MemoryFile()
         var options = LogWriter.Options()
