@@ -13,6 +13,8 @@ extension LogWriter {
     /// What has to be done outside of the lock for a piece that has its place, or before it can have one.
     private enum Step {
         case wait(DispatchSemaphore)
+        case writeBlocks
+        case bufferQueued
         case writeBuffer(LogBuffer, ticket: UInt64)
         case placed(byteCount: Int)
         case writeDirectly(byteCount: Int, fileOffset: UInt64, ticket: UInt64)
@@ -75,7 +77,9 @@ extension LogWriter {
             }
             switch step {
             case .wait(let semaphore): semaphore.wait()
-            case .writeBuffer(let buffer, let ticket): queue.async { self.write(buffer, ticket) }
+            case .writeBlocks: try commit(.described)
+            case .bufferQueued: queue.async { self.writeQueued() }
+            case .writeBuffer(let buffer, let ticket): write(buffer, ticket)
             case .placed(let count): return count
             case .writeDirectly(let count, let fileOffset, let ticket):
                 do throws(IOError) { try file.write(bytes.extracting(0..<count), at: fileOffset) } catch {
@@ -94,9 +98,11 @@ extension LogWriter {
         let room = joining ? state.roomInLastEntry(at: diskOffset, time) : 0
         let count = min(bytes.byteCount, room > 0 ? room : options.maximumEntryByteCount)
         let isDirect = count >= Self.directByteCount
-        if state.holdsTooManyBlocks, state.isCommitting { return .wait(state.waiting.join()) }
+        // Whoever has to wait does the work that is waited for, where nobody has begun with it.
+        if state.holdsTooManyBlocks { return state.isCommitting ? .wait(state.waiting.join()) : .writeBlocks }
         if !isDirect, !state.hasBuffer(for: count) {
-            if let (buffer, ticket) = state.takeBuffer() { return .writeBuffer(buffer, ticket: ticket) }
+            if state.queueBuffer() { return .bufferQueued }
+            if let (buffer, ticket) = state.takeQueued() { return .writeBuffer(buffer, ticket: ticket) }
             return .wait(state.waiting.join())
         }
         guard state.takesSpace(for: UInt64(count)) else { throw limitError }
@@ -116,22 +122,29 @@ extension LogWriter {
 
     private func appendHole(at diskOffset: UInt64, _ count: UInt64, time: UInt32) throws(DiskError) {
         while true {
-            let semaphore = try state.withLock { (state) throws(DiskError) -> DispatchSemaphore? in
+            let step = try state.withLock { (state) throws(DiskError) -> Step in
                 try check(state)
-                if state.holdsTooManyBlocks, state.isCommitting { return state.waiting.join() }
+                if state.holdsTooManyBlocks { return state.isCommitting ? .wait(state.waiting.join()) : .writeBlocks }
                 guard state.takesSpace(for: 0) else { throw limitError }
                 // Nothing was ever written past `position`: the data is a hole, or the zeros a cut file grows with.
                 state.addEntry(
                     at: diskOffset, count, time: time, dataChecksum: options.computesDataChecksums ? .max : 0,
                     isZeros: true)
-                return nil
+                return .placed(byteCount: 0)
             }
-            guard let semaphore else { return }
-            semaphore.wait()
+            switch step {
+            case .wait(let semaphore): semaphore.wait()
+            case .writeBlocks: try commit(.described)
+            default: return
+            }
         }
     }
 
-    /// Writes a full buffer; on the queue, or in the thread that commits.
+    /// On the queue: writes a buffer, if nobody else has come to it.
+    private func writeQueued() {
+        if let (buffer, ticket) = state.withLock({ $0.takeQueued() }) { write(buffer, ticket) }
+    }
+
     func write(_ buffer: LogBuffer, _ ticket: UInt64) {
         do throws(IOError) {
             try buffer.write(to: file)
@@ -139,6 +152,7 @@ extension LogWriter {
         } catch { _ = fail(error) }
     }
 
+    /// Blocks that have become many are written by nobody who waits: a write is not to take as long as a flush.
     private func commitIfNeeded() throws(DiskError) {
         let goal = state.withLock { state -> Goal? in
             guard !state.isCommitting else { return nil }
@@ -147,6 +161,14 @@ extension LogWriter {
             }
             return state.holdsManyBlocks ? .described : nil
         }
-        if let goal { try commit(goal) }
+        switch goal {
+        case nil: return
+        case .described?:
+            blockQueue.async {
+                // What fails is noted, and told by the next call.
+                do throws(DiskError) { try self.commit(.described) } catch {}
+            }
+        case let goal?: try commit(goal)
+        }
     }
 }

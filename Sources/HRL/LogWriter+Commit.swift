@@ -19,7 +19,6 @@ extension LogWriter {
     private struct Batch: Sendable {
         var entryCount: UInt64
         var blocks: [Block]
-        var buffer: (LogBuffer, ticket: UInt64)?
         /// Data with this ticket or an earlier one must be in the file.
         var lastTicket: UInt64
     }
@@ -37,6 +36,7 @@ extension LogWriter {
                 guard !state.isClosed else { return .nothing }
                 if let failure = state.failure { throw DiskError(failure, doing: "the log stopped after a failure") }
                 if goal == .durable, state.durableEntryCount >= target { return .nothing }
+                if goal == .described, !state.holdsManyBlocks { return .nothing }
                 if state.isCommitting {
                     return goal == .described ? .nothing : .wait(state.waiting.join())
                 }
@@ -53,9 +53,10 @@ extension LogWriter {
     private func beginCommit(_ state: inout State, _ goal: Goal) -> Batch {
         state.isCommitting = true
         if goal != .described { state.finishBlock(evenEmpty: goal == .whole && state.lastBlock == nil) }
+        _ = state.queueBuffer()
         let batch = Batch(
             entryCount: state.entryCount - UInt64(state.pending.count), blocks: state.takeBlocks(),
-            buffer: state.takeBuffer(), lastTicket: state.nextTicket)
+            lastTicket: state.nextTicket)
         if goal != .described {
             state.unflushedByteCount = 0
             state.dirtySince = nil
@@ -64,7 +65,6 @@ extension LogWriter {
     }
 
     private func run(_ batch: Batch, _ goal: Goal) throws(DiskError) {
-        if let (buffer, ticket) = batch.buffer { write(buffer, ticket) }
         try waitForData(through: batch.lastTicket)
         do throws(IOError) {
             if !batch.blocks.isEmpty {
@@ -83,15 +83,26 @@ extension LogWriter {
         }
     }
 
+    private enum Wait {
+        case over
+        case write(LogBuffer, ticket: UInt64)
+        case on(DispatchSemaphore)
+    }
+
+    /// Returns when all data up to a ticket is in the file; writes what waits in buffers itself.
     private func waitForData(through ticket: UInt64) throws(DiskError) {
         while true {
-            let semaphore = try state.withLock { (state) throws(DiskError) -> DispatchSemaphore? in
+            let wait = try state.withLock { (state) throws(DiskError) -> Wait in
                 if let failure = state.failure { throw DiskError(failure, doing: "writing the log") }
-                guard let first = state.underWay.first, first <= ticket else { return nil }
-                return state.waiting.join()
+                guard let first = state.underWay.first, first <= ticket else { return .over }
+                if let (buffer, ticket) = state.takeQueued() { return .write(buffer, ticket: ticket) }
+                return .on(state.waiting.join())
             }
-            guard let semaphore else { return }
-            semaphore.wait()
+            switch wait {
+            case .over: return
+            case .write(let buffer, let ticket): write(buffer, ticket)
+            case .on(let semaphore): semaphore.wait()
+            }
         }
     }
 }

@@ -70,6 +70,8 @@ public final class LogWriter: Sendable {
     let state: Mutex<State>
     /// Writes full buffers, so that who fills one need not wait for the file. Nothing runs on it after `close`.
     let queue = DispatchQueue(label: "log data")
+    /// Writes blocks when they have become many, likewise.
+    let blockQueue = DispatchQueue(label: "log blocks")
 
     /// Starts a log in an empty or new file. Traps on options outside the bounds they name.
     /// - Throws: `DiskError` when the file cannot be written.

@@ -46,8 +46,9 @@ extension LogWriter {
         private var occupiedEnd: UInt64 = 0
         private(set) var occupiedByteCount: UInt64 = 0
 
-        /// The buffer being filled, and those at rest.
+        /// The buffer being filled, those that wait to be written, oldest first, and those at rest.
         var filling: LogBuffer?
+        var queued: [(buffer: LogBuffer, ticket: UInt64)] = []
         var free: [LogBuffer] = []
         var bufferCount = 0
         /// Writes of data under way, by ticket, ascending.
@@ -204,11 +205,17 @@ extension LogWriter {
             return filling != nil
         }
 
-        /// Takes the buffer away to be written.
-        mutating func takeBuffer() -> (LogBuffer, ticket: UInt64)? {
-            guard let buffer = filling, !buffer.isEmpty else { return nil }
+        /// Puts the buffer away to be written by whoever comes to it first.
+        /// - Returns: false when there is nothing in it.
+        mutating func queueBuffer() -> Bool {
+            guard let buffer = filling, !buffer.isEmpty else { return false }
             filling = nil
-            return (buffer, begin())
+            queued.append((buffer, begin()))
+            return true
+        }
+
+        mutating func takeQueued() -> (buffer: LogBuffer, ticket: UInt64)? {
+            queued.isEmpty ? nil : queued.removeFirst()
         }
 
         // MARK: Data under way
