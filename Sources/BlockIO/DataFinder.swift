@@ -6,7 +6,7 @@ public struct DataFinder {
     private let file: any BlockFile
     /// What the host said last: the first data at or after an offset, nil where none follows.
     private var found: (offset: UInt64, data: Range<UInt64>?)?
-    private let buffer = IOBuffer(byteCount: 256 << 10)
+    private var buffer: IOBuffer?
 
     public init(_ file: any BlockFile) { self.file = file }
 
@@ -23,6 +23,8 @@ public struct DataFinder {
 
     /// Whether a range of the file holds only zeros. Reads a little first: data mostly shows at once.
     public mutating func isZero(_ range: Range<UInt64>) throws(IOError) -> Bool {
+        let buffer = self.buffer ?? IOBuffer(byteCount: 256 << 10)
+        self.buffer = buffer
         var (position, pieceByteCount) = (range.lowerBound, UInt64(4096))
         while position < range.upperBound, let data = try data(from: position), data.lowerBound < range.upperBound {
             position = max(position, data.lowerBound)

@@ -46,7 +46,7 @@ public struct LogEffect {
         (self.logs, self.limit) = (logs, limit)
         var latest = LatestPieces(capacity: capacity)
         var pass = WriteLimit.Pass(limit)
-        let fileTotal = logs.reduce(0) { $0 + $1.endOfLog }
+        let fileTotal = logs.reduce(0) { $0.adding($1.endOfLog) ?? .max }
         var doneFiles: UInt64 = 0
         for (index, log) in logs.enumerated() {
             try progress(doneFiles, fileTotal)
@@ -56,13 +56,13 @@ public struct LogEffect {
                     try log.validate(virtualByteCount: virtualByteCount) { write in
                         guard pass.admits(write) else { return }
                         writeCount += 1
-                        byteCount += write.byteCount
+                        byteCount = byteCount.adding(write.byteCount) ?? .max
                         newestTime = max(newestTime ?? write.timestamp, write.timestamp)
                         usedLogCount = index + 1
                         latest.add(LogPiece(write, logIndex: index))
                     })
             } catch { throw Self.explained(error) }
-            doneFiles += log.endOfLog
+            doneFiles = doneFiles.adding(log.endOfLog) ?? .max
             if !pass.isReached { usedLogCount = index + 1 }
         }
         stoppedEarly = pass.isReached

@@ -2,9 +2,10 @@ import BlockIO
 import ByteCodec
 import DiskModel
 import HRL
+import Synchronization
 
 /// Pieces of logs on their way to a disk: those that stand one behind the other in a log are read in one go, and those
-/// that lie one behind the other on the disk are written in one.
+/// that lie one behind the other on the disk are written in one. One batch is read while the one before is written.
 struct WriteBatch {
     static let byteCount = 256 << 10
     /// Shorter holes are written as the zeros they are read as.
@@ -17,21 +18,19 @@ struct WriteBatch {
         var byteCount: Int
     }
 
-    private struct Target {
-        var diskOffset: UInt64
-        var byteCount: Int
-    }
-
     private let logs: [any BlockFile]
     private let disk: any VirtualDisk
-    private let buffer = IOBuffer(byteCount: Self.byteCount)
+    private let writer: BatchWriter
+    /// The buffer to be filled, and the one that is being written.
+    private var slots = (BatchWriter.Slot(byteCount: Self.byteCount), BatchWriter.Slot(byteCount: Self.byteCount))
     private var held = 0
     private var sources: [Source] = []
-    private var targets: [Target] = []
+    private var targets: [BatchWriter.Target] = []
     private var places: [DataPlaces]
 
     init(_ logs: [any BlockFile], _ disk: any VirtualDisk) {
         (self.logs, self.disk) = (logs, disk)
+        writer = BatchWriter(disk)
         places = logs.map { DataPlaces($0) }
     }
 
@@ -57,9 +56,24 @@ struct WriteBatch {
         }
     }
 
-    /// Brings everything held to the disk.
+    /// Brings everything to the disk.
     mutating func finish() throws(DiskError) {
+        try handOver()
+        try writer.wait()
+    }
+
+    /// Reads what is held and hands it over to be written.
+    private mutating func handOver() throws(DiskError) {
         guard held > 0 else { return }
+        try slots.0.buffer.withLock { (buffer) throws(DiskError) in try read(into: buffer) }
+        try writer.write(targets, from: slots.0)
+        slots = (slots.1, slots.0)
+        held = 0
+        sources.removeAll(keepingCapacity: true)
+        targets.removeAll(keepingCapacity: true)
+    }
+
+    private func read(into buffer: IOBuffer) throws(DiskError) {
         var start = 0
         for source in sources {
             let part = start..<start + source.byteCount
@@ -70,18 +84,10 @@ struct WriteBatch {
             } catch { throw DiskError(error, doing: "reading data") }
             start = part.upperBound
         }
-        start = 0
-        for target in targets {
-            try disk.write(buffer.bytes(start..<start + target.byteCount), at: target.diskOffset)
-            start += target.byteCount
-        }
-        held = 0
-        sources.removeAll(keepingCapacity: true)
-        targets.removeAll(keepingCapacity: true)
     }
 
     private mutating func hold(_ source: Source, _ diskOffset: UInt64) throws(DiskError) {
-        if held + source.byteCount > Self.byteCount { try finish() }
+        if held + source.byteCount > Self.byteCount { try handOver() }
         held += source.byteCount
         if let last = sources.last, last.logIndex == source.logIndex,
             last.offset + UInt64(last.byteCount) == source.offset
@@ -93,28 +99,7 @@ struct WriteBatch {
         if let last = targets.last, last.diskOffset + UInt64(last.byteCount) == diskOffset {
             targets[targets.count - 1].byteCount += source.byteCount
         } else {
-            targets.append(Target(diskOffset: diskOffset, byteCount: source.byteCount))
+            targets.append(BatchWriter.Target(diskOffset: diskOffset, byteCount: source.byteCount))
         }
-    }
-}
-
-/// Where a file has data, asked for only where that is not known yet.
-struct DataPlaces {
-    private let file: any BlockFile
-    /// From `knownFrom` on, up to the end of `found`, there is data in `found` alone.
-    private var knownFrom: UInt64 = .max
-    private var found: Range<UInt64> = 0..<0
-
-    init(_ file: any BlockFile) { self.file = file }
-
-    /// The first data that ends behind a position; at the end of all numbers when there is none.
-    mutating func data(from position: UInt64) throws(DiskError) -> Range<UInt64> {
-        if position < knownFrom || position >= found.upperBound {
-            do { found = try file.data(from: position) ?? .max ..< .max } catch {
-                throw DiskError(error, doing: "reading data")
-            }
-            knownFrom = position
-        }
-        return found
     }
 }

@@ -13,13 +13,11 @@ struct DataSum {
     private var buffer: IOBuffer?
     /// What of the file stands at the start of the buffer.
     private var window: Range<UInt64> = 0..<0
-    /// From `knownFrom` on, up to the end of `found`, there is data in `found` alone.
-    private var knownFrom: UInt64 = .max
-    private var found: Range<UInt64> = 0..<0
+    private var finder: DataFinder
     /// Where data begins that follows on what was asked for last.
     private var next: UInt64 = .max
 
-    init(_ file: any BlockFile) { self.file = file }
+    init(_ file: any BlockFile) { (self.file, finder) = (file, DataFinder(file)) }
 
     /// The sum of a range of the file, which lies inside it.
     mutating func complementedSum(of range: Range<UInt64>) throws(DiskError) -> UInt32 {
@@ -32,7 +30,7 @@ struct DataSum {
         do {
             while position < range.upperBound {
                 if !window.contains(position) {
-                    guard let data = try data(from: position), data.lowerBound < range.upperBound else { break }
+                    guard let data = try finder.data(from: position), data.lowerBound < range.upperBound else { break }
                     position = max(position, data.lowerBound)
                     try fill(buffer, position..<(readsAhead ? data.upperBound : min(data.upperBound, range.upperBound)))
                 }
@@ -51,14 +49,5 @@ struct DataSum {
         window = 0..<0
         try buffer.fill(Int(count), from: file, at: range.lowerBound)
         window = range.lowerBound..<range.lowerBound + count
-    }
-
-    /// The first data that ends behind a position.
-    private mutating func data(from position: UInt64) throws(IOError) -> Range<UInt64>? {
-        if position < knownFrom || position >= found.upperBound {
-            guard let range = try file.data(from: position) else { return nil }
-            (found, knownFrom) = (range, position)
-        }
-        return found
     }
 }

@@ -201,3 +201,38 @@ func applyPlainly(_ writes: [(UInt64, [UInt8]?, UInt64)], to bytes: inout [UInt8
 enum UUIDs {
     static func next(_ generator: inout SplitMix) -> GUID { .random(using: &generator) }
 }
+
+extension ApplyTests {
+    /// A disk that fails at any write: the failure comes out, and nothing is written after it.
+    @Test(arguments: [0, 1, 7, 20, 63], [ApplyOrder.coalesced, .strict]) func failingDisk(count: Int, order: ApplyOrder)
+        throws
+    {
+        let writes = (0..<64).map { number -> (UInt64, [UInt8]?, UInt64) in
+            (UInt64(number) << 17, Array(pattern[..<(1 << 16)]), 0)
+        }
+        let log = try LogReader(try makeLog(writes))
+        let failing = FailingFile(MemoryFile([UInt8].zeros(8 << 20)), after: count)
+        let disk = MemoryDisk(failing, byteCount: 8 << 20)
+        #expect(throws: DiskError.self) { try applyLogs([log], to: disk, order) }
+        #expect(failing.hasFailed && disk.writeCount == count + 1 && disk.flushCount == 0)
+    }
+
+    /// A caller who has enough ends it, with what was handed over before written.
+    @Test func endedByItsCaller() throws {
+        let writes = (0..<64).map { number -> (UInt64, [UInt8]?, UInt64) in
+            (UInt64(number) << 17, Array(pattern[..<(1 << 16)]), 0)
+        }
+        let log = try LogReader(try makeLog(writes))
+        let disk = MemoryDisk(empty: 8 << 20)
+        let error = try #require(throws: DiskError.self) {
+            try applyLogs([log], to: disk) { progress throws(DiskError) in
+                if progress.doneByteCount > 3 << 20 { throw DiskError(.refused, path: "", "enough") }
+            }
+        }
+        #expect("\(error)".contains("enough") && disk.writeCount > 0 && disk.writeCount < 64)
+        // All that was handed over is on the disk by now, from its beginning.
+        var expected = [UInt8].zeros(8 << 20)
+        applyPlainly(Array(writes.prefix(disk.writeCount)), to: &expected)
+        #expect(disk.allBytes == expected)
+    }
+}

@@ -57,7 +57,7 @@ struct HRLApply: Tool {
     }
 
     func perform(_ run: ToolRun) throws {
-        allowOpenFiles(logs.count)
+        raiseOpenFileLimit(for: logs.count)
         let readers = try open(run)
         let ordered = try ordered(readers, run)
         try refuseTargetAmongLogs()

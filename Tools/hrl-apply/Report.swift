@@ -2,7 +2,6 @@ import BlockIO
 import ByteCodec
 import ChangeLog
 import DiskModel
-import Glibc
 import HRL
 import Toolbox
 
@@ -58,12 +57,4 @@ extension HRLApply {
             "last_time": .optional(summary.lastTime?.description),
         ]
     }
-}
-
-/// A chain may have more logs than a process may usually have files open.
-func allowOpenFiles(_ count: Int) {
-    var limit = rlimit()
-    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-    limit.rlim_cur = min(limit.rlim_max, max(limit.rlim_cur, rlim_t(count) + 64))
-    _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
