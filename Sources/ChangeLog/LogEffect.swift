@@ -46,7 +46,7 @@ public struct LogEffect {
         (self.logs, self.limit) = (logs, limit)
         var latest = LatestPieces(capacity: capacity)
         var pass = WriteLimit.Pass(limit)
-        let fileTotal = logs.reduce(0) { $0.adding($1.endOfLog) ?? .max }
+        let fileTotal = logs.reduce(UInt64(0)) { $0.adding($1.endOfLog) ?? .max }
         var doneFiles: UInt64 = 0
         for (index, log) in logs.enumerated() {
             try progress(doneFiles, fileTotal)

@@ -65,15 +65,18 @@ struct WriteBatch {
     /// Reads what is held and hands it over to be written.
     private mutating func handOver() throws(DiskError) {
         guard held > 0 else { return }
-        try slots.0.buffer.withLock { (buffer) throws(DiskError) in try read(into: buffer) }
+        let (logs, sources) = (logs, sources)
+        try slots.0.buffer.withLock { (buffer) throws(DiskError) in try Self.read(sources, of: logs, into: buffer) }
         try writer.write(targets, from: slots.0)
         slots = (slots.1, slots.0)
         held = 0
-        sources.removeAll(keepingCapacity: true)
+        self.sources.removeAll(keepingCapacity: true)
         targets.removeAll(keepingCapacity: true)
     }
 
-    private func read(into buffer: IOBuffer) throws(DiskError) {
+    private static func read(
+        _ sources: [Source], of logs: [any BlockFile], into buffer: IOBuffer
+    ) throws(DiskError) {
         var start = 0
         for source in sources {
             let part = start..<start + source.byteCount

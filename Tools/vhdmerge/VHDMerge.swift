@@ -69,7 +69,8 @@ struct VHDMerge: Tool {
         warnOfWork(merge.plan, run)
         if !dryRun {
             do { try perform(merge) } catch {
-                run.result = report.document(isDone: false, removed: report.images.filter { (try? PosixFile($0)) == nil })
+                run.result = report.document(
+                    isDone: false, removed: report.images.filter { (try? PosixFile($0)) == nil })
                 throw error
             }
             run.addOutput(merge.plan.target, byteCount: try PosixFile(merge.plan.target).byteCount())
