@@ -1,12 +1,14 @@
 /// How far around a write regions are marked with it, so that not each region costs a flush of its own.
 ///
-/// A write that goes on where an earlier one ended marks regions ahead, twice as many each time, up to 64 MiB. Of scattered
-/// writes the first 64 flushes of a log mark what is written; then whole groups of 2, 4, … regions are marked, up to 1 MiB.
-/// What is marked too much is compared once more than needed after a crash, and goes with the log like the rest.
+/// A write that goes on where an earlier one ended marks regions ahead, twice as many each time, up to 64 MiB. A scattered
+/// write marks what it touches, and all of an aligned group of up to 1 MiB where an eighth of it is marked for the same log:
+/// so what is marked too much is bounded by what is written, and disks with few writes here and there keep exact marks.
+/// It is compared once more than needed after a crash, and goes with the log like the rest.
 struct DirtyMapAhead: Sendable {
     static let sequentialByteCount: UInt64 = 64 << 20
     static let groupByteCount: UInt64 = 1 << 20
-    static let flushesPerGroupSize = 64
+    /// A group lies in one word of the set.
+    static let groupRegionCount: UInt64 = 64
     static let streamCount = 4
 
     private struct Stream: Sendable {
@@ -16,32 +18,34 @@ struct DirtyMapAhead: Sendable {
     }
     /// The one that went on last comes first.
     private var streams: [Stream] = []
-    private var flushCount = 0
-
-    /// A new log begins with exact marks.
-    mutating func begin() { flushCount = 0 }
 
     /// The regions to mark for those that need a flush.
-    mutating func widened(_ regions: Range<Int>, _ geometry: DirtyMapGeometry) -> Range<Int> {
-        flushCount += 1
-        var end = regions.upperBound
-        var start = regions.lowerBound
-        var stream = Stream(next: end, aheadCount: 0)
-        if let index = streams.firstIndex(where: { regions.contains($0.next) }) {
+    mutating func widened(_ touched: Range<Int>, _ regions: DirtyMapRegions) -> Range<Int> {
+        let geometry = regions.geometry
+        var result = touched
+        var stream = Stream(next: touched.upperBound, aheadCount: 0)
+        if let index = streams.firstIndex(where: { touched.contains($0.next) }) {
             stream = streams.remove(at: index)
             let limit = Int(min(Self.sequentialByteCount / geometry.regionByteCount, 1 << 20))
             stream.aheadCount = min(limit, max(1, 2 * stream.aheadCount))
-            end += stream.aheadCount
+            result = touched.lowerBound..<touched.upperBound + stream.aheadCount
         } else {
-            let most = Int(max(1, Self.groupByteCount / geometry.regionByteCount))
-            let group = min(most, 1 << min(20, flushCount / Self.flushesPerGroupSize))
-            start = start / group * group
-            end = (end + group - 1) / group * group
+            let size = Int(max(1, min(Self.groupRegionCount, Self.groupByteCount / geometry.regionByteCount)))
+            let (first, last) = (touched.lowerBound / size * size, (touched.upperBound - 1) / size * size)
+            if Self.isWellMarked(first, size, regions) { result = first..<result.upperBound }
+            if Self.isWellMarked(last, size, regions) { result = result.lowerBound..<last + size }
         }
-        end = min(end, geometry.regionCount)
-        stream.next = end
+        result = result.lowerBound..<min(result.upperBound, geometry.regionCount)
+        stream.next = result.upperBound
         streams.insert(stream, at: 0)
         if streams.count > Self.streamCount { streams.removeLast() }
-        return start..<end
+        return result
+    }
+
+    /// Whether an eighth of a group is marked for the log being written.
+    private static func isWellMarked(_ start: Int, _ size: Int, _ regions: DirtyMapRegions) -> Bool {
+        let mask = (UInt64.max >> UInt64(64 - size)) << UInt64(start % 64)
+        let count = (regions.current(word: start / 64) & mask).nonzeroBitCount
+        return count >= max(1, size / 8)
     }
 }

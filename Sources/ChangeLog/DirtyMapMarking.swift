@@ -32,7 +32,7 @@ extension DirtyMap {
                 forEachWord(of: regions) { word, mask in settled.insert(mask, word: word) }
                 return nil
             }
-            let all = marksAhead ? state.ahead.widened(regions, state.regions.geometry) : regions
+            let all = marksAhead ? state.ahead.widened(regions, state.regions) : regions
             state.regions.insert(all)
             for page in all.lowerBound / DirtyMapPage.regionCount...(all.upperBound - 1) / DirtyMapPage.regionCount {
                 state.waitingPages.insert(page)
@@ -84,7 +84,6 @@ extension DirtyMap {
                     throw DiskError(.refused, path: path, "log \(id) was begun already")
                 }
                 state.regions.begin(id)
-                state.ahead.begin()
                 keepSettled(state.regions)
             }
         }

@@ -48,7 +48,7 @@ public struct LogChainOrder: Sendable {
             throw Self.error(.tooMany, links[0], "\(links.count), at most \(Self.maximumCount)")
         }
         let followers = try Self.followers(links)
-        let start = try Self.start(links, lastApplied)
+        let start = try Self.start(links, lastApplied, followers)
         var order: [Int] = []
         var next: Int? = start
         while let index = next, order.count < links.count {
@@ -86,7 +86,9 @@ public struct LogChainOrder: Sendable {
     }
 
     /// The log that all others follow.
-    private static func start(_ links: [LogLink], _ lastApplied: GUID?) throws(DiskError) -> Int {
+    private static func start(
+        _ links: [LogLink], _ lastApplied: GUID?, _ followers: [GUID: Int]
+    ) throws(DiskError) -> Int {
         let ids = Set(links.map(\.header.uniqueID))
         let starts = links.indices
             .filter { !ids.contains(links[$0].header.previousUniqueID) || links[$0].header.previousUniqueID == .zero }
@@ -95,10 +97,15 @@ public struct LogChainOrder: Sendable {
             throw error(.cycle, links[0], "no beginning to \(names(links, Array(links.indices)))")
         }
         let wanted = lastApplied.flatMap { ids.contains($0) ? nil : $0 }
-        let start = starts.first { links[$0].header.previousUniqueID == wanted } ?? starts[0]
+        // With nothing applied before, a log that follows none is the beginning, whatever the times say.
+        let start = starts.first { links[$0].header.previousUniqueID == wanted ?? .zero } ?? starts[0]
         let others = starts.filter { $0 != start }
         if let other = others.first(where: { links[$0].header.previousUniqueID != .zero }) {
-            throw error(.gap, links[other], "the log before it, \(links[other].header.previousUniqueID), is not there")
+            let last = lastFrom(start, links, followers)
+            throw error(
+                .gap, links[other],
+                "\(links[other].path) follows \(links[other].header.previousUniqueID), which is not there: "
+                    + "the chain ends with \(links[last].path), \(links[last].header.uniqueID)")
         }
         if let other = others.first {
             throw error(.severalStarts, links[other], "no log comes before any of \(names(links, starts))")
@@ -109,6 +116,17 @@ public struct LogChainOrder: Sendable {
                 "it follows \(links[start].header.previousUniqueID), the log applied last is \(wanted)")
         }
         return start
+    }
+
+    /// Where a chain ends; for messages.
+    private static func lastFrom(_ start: Int, _ links: [LogLink], _ followers: [GUID: Int]) -> Int {
+        var last = start
+        // A cycle is told elsewhere, and must only not hold this up.
+        for _ in links {
+            guard let next = followers[links[last].header.uniqueID] else { break }
+            last = next
+        }
+        return last
     }
 
     private mutating func stopBeforeUnclosed(_ links: [LogLink], _ order: inout [Int]) {

@@ -69,6 +69,8 @@ import Testing
     @Test func gap() {
         let missing = "\(GUID(2))"
         expect(fault([link("a", 1, after: 0), link("c", 3, after: 2, time: 200)]), .gap, [missing], path: "c")
+        let parted = [link("d", 4, after: 3, time: 300), link("b", 2, after: 1), link("a", 1, after: 0)]
+        expect(fault(parted), .gap, ["d follows \(GUID(3))", "ends with b, \(GUID(2))"], path: "d")
         expect(fault([link("c", 3, after: 2)], after: 1), .gap, [missing, "\(GUID(1))"], path: "c")
     }
     @Test func tooMany() {

@@ -1,7 +1,9 @@
 import BlockIO
 import ByteCodec
+import DiskModel
 import Foundation
 import HRL
+import ImageChain
 import Testing
 import ToolTesting
 
@@ -78,6 +80,11 @@ import ToolTesting
         #expect(gap.exit == 1)
         let chain = (try document(gap)["result"] as? [String: Any])?["chain"] as? [String: Any]
         #expect(chain?["verdict"] as? String == "gap")
+        #expect(
+            (chain?["message"] as? String)?.contains(
+                "gap: 3.hrl follows \(HRLSample.second), which is not there: the chain ends with 1.hrl") == true)
+        let text = try check("3.hrl", "1.hrl")
+        #expect(text.exit == 1 && text.output.contains("chain: HRL025: ") && text.output.contains("ends with 1.hrl"))
         _ = try scratch.write("other.hrl", try HRLSample.log(id: GUID(9), after: HRLSample.first))
         let fork = try check("1.hrl", "2.hrl", "other.hrl")
         #expect(fork.exit == 1)
@@ -95,6 +102,58 @@ import ToolTesting
         let raw = try scratch.write("disk.raw", [UInt8](repeating: 1, count: 8 << 20))
         #expect(try check("--base", raw, "1.hrl").exit == 2)
         #expect(try check("--base", raw, "--format", "raw", "1.hrl").exit == 0)
+    }
+
+    /// A log whose tracked disk is the base, and one whose is not: told, and no fault.
+    @Test func theBaseIsTheTrackedDisk() throws {
+        let id = try ImageChain.open(scratch.path("disk.vhdx")).leaf.identity.id
+        var log = try HRLSample.log()
+        try HRLDamage.header(&log) { $0.vhd2DataWriteGUID = id }
+        _ = try scratch.write("tracked.hrl", log)
+        let same = try check("-v", "--base", "disk.vhdx", "tracked.hrl")
+        #expect(same.exit == 0 && same.output.contains("info: HRL026: Vhd2DataWriteGuid is the image's"))
+        let json = try document(try check("--json", "--base", "disk.vhdx", "tracked.hrl"))
+        let base = (json["result"] as? [String: Any])?["base"] as? [String: Any]
+        #expect(base?["virtual_size"] as? Int == 8 << 20 && base?["data_write_guid"] as? String == id.description)
+    }
+
+    /// An unclosed log ends the chain: those after it cannot be used.
+    @Test func anUnclosedLogInAChain() throws {
+        let id = HRLSample.second
+        _ = try scratch.write("open.hrl", try HRLSample.log(id: id, after: HRLSample.first, isClosed: false))
+        let last = try check("1.hrl", "open.hrl")
+        #expect(last.exit == 3 && last.output.contains("chain: in order: 1.hrl"))
+        #expect(last.output.contains("warning: HRL004: EOLLocation of open.hrl is 0"))
+        let middle = try check("3.hrl", "open.hrl", "1.hrl")
+        #expect(middle.exit == 1 && middle.output.contains("1 logs after it cannot be used"))
+    }
+
+    /// Findings that no tool test shows otherwise, with the severity of the rule and the exit status of the worst.
+    @Test(arguments: [
+        ("HRL001", "warning", Int32(3)), ("HRL006", "info", 0), ("HRL008", "warning", 3), ("HRL009", "error", 1),
+        ("HRL010", "warning", 3), ("HRL014", "warning", 3), ("HRL018", "warning", 3), ("HRL020", "warning", 3),
+        ("HRL022", "warning", 3), ("HRL016", "info", 0),
+    ])
+    func severities(code: String, severity: String, exit: Int32) throws {
+        var log = try HRLSample.log(checksums: code != "HRL016")
+        switch code {
+        case "HRL001": try HRLDamage.header(&log) { $0.cookie[7] = 0x41 }
+        case "HRL006": log += [UInt8](repeating: 1, count: 512)
+        case "HRL008": try HRLDamage.header(&log) { $0.errorCode = -5 }
+        case "HRL009": try HRLDamage.header(&log) { $0.fileType = 1 }
+        case "HRL010": try HRLDamage.header(&log) { $0.flags = 1 }
+        case "HRL014": log[log.count - 1] = 1
+        case "HRL018": try HRLDamage.entry(&log, 2) { $0.byteOffset += 1 }
+        case "HRL020": try HRLDamage.entry(&log, 2) { $0.timeStamp -= 100 }
+        case "HRL022": try HRLDamage.header(&log) { $0.currentSize = 1 }
+        default: break
+        }
+        _ = try scratch.write("odd.hrl", log)
+        let result = try check("--json", "odd.hrl")
+        #expect(result.exit == exit, "\(result.output)")
+        let logs = (try document(result)["result"] as? [String: Any])?["logs"] as? [[String: Any]]
+        let findings = logs?.first?["findings"] as? [[String: Any]] ?? []
+        #expect(findings.contains { $0["code"] as? String == code && $0["severity"] as? String == severity })
     }
 
     @Test func theTrackedDiskIsInformation() throws {

@@ -156,7 +156,8 @@ import ToolTesting
         ["--tsv", "--json", "a.hrl"], ["--columns", "n", "a.hrl"], ["--tsv", "--columns", "x", "a.hrl"], [],
         ["--raw", "a.hrl"], ["--raw", "-n", "1", "a.hrl", "b.hrl"], ["--follow", "a.hrl", "b.hrl"],
         ["--records", "3-2", "a.hrl"], ["--since", "yesterday", "a.hrl"], ["--preview", "0", "a.hrl"],
-        ["-C", "--json", "a.hrl"],
+        ["-C", "--json", "a.hrl"], ["--raw", "-n", "1", "--records", "1-2", "a.hrl"],
+        ["--raw", "-n", "1", "--since", "2025-05-08T06:13:22Z", "a.hrl"],
     ])
     func usage(arguments: [String]) throws {
         let result = try runTool("hrl-dump", arguments, folder: scratch.folder)
@@ -201,6 +202,102 @@ import ToolTesting
         #expect(rows.map { $0[0] } == Array(1...202))
         #expect(rows.map { $0[1] / 4096 } == [1, 0] + Array(2...201))
         #expect(tool.error.isEmpty)
+    }
+
+    /// A log that grows, and a tool that follows it from its first write on.
+    private func followed(_ name: String) throws -> (LogWriter, RunningTool) {
+        let writer = try LogWriter.create(
+            on: try PosixFile(scratch.path(name), .create), created: DiskTimestamp(rawValue: HRLSample.time))
+        try writer.append([UInt8](repeating: 1, count: 512), at: 0, time: DiskTimestamp(rawValue: HRLSample.time))
+        try writer.flush()
+        let tool = try RunningTool("hrl-dump", ["--tsv", "--columns", "n", "--follow", name], folder: scratch.folder)
+        #expect(tool.wait { tool.output == "n\n1\n" })
+        return (writer, tool)
+    }
+
+    /// A log switch: the log goes on under another name, is closed, and its name gets the next log.
+    @Test func followsALogThatIsRenamed() throws {
+        let (writer, tool) = try followed("disk.hrl")
+        try FileManager.default.moveItem(atPath: scratch.path("disk.hrl"), toPath: scratch.path("disk.1.hrl"))
+        _ = try scratch.write("disk.hrl", try HRLSample.log(isClosed: false))
+        // Not whole sectors: the block stands at an odd place, which only the closed log leads to.
+        try writer.append([4], at: 512, time: DiskTimestamp(rawValue: HRLSample.time))
+        try writer.close(at: DiskTimestamp(rawValue: HRLSample.time))
+        #expect(tool.end() == 0)
+        #expect(tool.output == "n\n1\n2\n")
+        #expect(tool.error.hasPrefix("hrl-dump: disk.hrl: HRL018: "))
+    }
+
+    private func cut(_ path: String, _ byteCount: UInt64) throws {
+        let handle = try #require(FileHandle(forUpdatingAtPath: path))
+        try handle.truncate(atOffset: byteCount)
+        try handle.close()
+    }
+
+    @Test(arguments: ["cut", "header", "over", "removed"])
+    func followingEndsWithALogThatIsSpoiled(how: String) throws {
+        let (writer, tool) = try followed("live.hrl")
+        let path = scratch.path("live.hrl")
+        switch how {
+        case "cut": try cut(path, 8192)
+        case "header": try cut(path, 100)
+        case "over":
+            let handle = try #require(FileHandle(forUpdatingAtPath: path))
+            try handle.write(contentsOf: Data(try HRLSample.log(id: HRLSample.third, isClosed: false)))
+            try handle.close()
+        default: try FileManager.default.removeItem(atPath: path)
+        }
+        #expect(tool.end() == 2)
+        let expected = [
+            "cut": "the log was cut to 8192 bytes while it was followed up to ", "header": "HRL040: file has 100 bytes",
+            "over": "another log was written over it", "removed": "the log was removed, not closed",
+        ]
+        #expect(tool.error.hasPrefix("hrl-dump: live.hrl: " + (expected[how] ?? "?")), "\(tool.error)")
+        #expect(tool.error.split(separator: "\n").count == 1 && tool.output == "n\n1\n")
+        withExtendedLifetime(writer) {}
+    }
+
+    /// All filters at once, in all forms of output, against plain sieving.
+    @Test func allFiltersTogether() throws {
+        let writes = (0..<400).map { number in
+            HRLSample.Write(
+                offset: UInt64(number * 37 % 101) * 4096, value: UInt8(number % 251), count: 512 * (1 + number % 5),
+                second: UInt32(number / 7))
+        }
+        _ = try scratch.write("many.hrl", try HRLSample.log(writes))
+        let (since, until) = (UInt32(10), UInt32(45))
+        let disk: Range<UInt64> = 100_000..<300_001
+        let expected = writes.enumerated().filter { index, write in
+            guard (50...300).contains(index + 1), write.second >= since, write.second <= until else { return false }
+            return write.offset < disk.upperBound && write.offset + UInt64(write.count) > disk.lowerBound
+        }
+        #expect(expected.count > 50)
+        let filters = [
+            "--records", "50-300", "--since", "\(DiskTimestamp(rawValue: HRLSample.time + since))", "--until",
+            "\(DiskTimestamp(rawValue: HRLSample.time + until))", "--disk", "100000+200001", "many.hrl",
+        ]
+        let json = try jsonLines(
+            try runTool("hrl-dump", ["--json", "--sha256", "--preview", "2"] + filters, folder: scratch.folder).output)
+        let shown = json.filter { $0["type"] as? String == "write" }
+        let numbers: [Int] = expected.map { $0.offset + 1 }
+        #expect(shown.compactMap { $0["n"] as? Int } == numbers)
+        let hex: [String] = expected.map { String(format: "%02x%02x", $0.element.value, $0.element.value) }
+        #expect(shown.compactMap { $0["preview"] as? String } == hex)
+        let summary = json.last
+        let byteCount: Int = expected.reduce(0) { $0 + $1.element.count }
+        #expect(summary?["bytes"] as? Int == byteCount)
+        var covered = Set<UInt64>()
+        for (_, write) in expected { covered.formUnion((write.offset..<write.offset + UInt64(write.count))) }
+        #expect(summary?["unique_bytes"] as? Int == covered.count)
+
+        let columns = ["--tsv", "--columns", "sha256,length,disk_offset", "--sha256"]
+        let tsv = try runTool("hrl-dump", columns + filters, folder: scratch.folder).output.split(separator: "\n")
+        #expect(tsv.count == expected.count + 1 && tsv[0] == "sha256\tlength\tdisk_offset")
+        for (row, (line, write)) in zip(tsv.dropFirst(), zip(shown, expected.map(\.element))) {
+            #expect(row == "\(line["sha256"] as? String ?? "")\t\(write.count)\t\(write.offset)")
+        }
+        let dump = try runTool("hrl-dump", ["-C"] + filters, folder: scratch.folder).output
+        #expect(dump.components(separatedBy: "    *\n").count == expected.count + 1)
     }
 
     @Test func aSignalEndsTheFollowing() throws {

@@ -3,7 +3,6 @@ import ByteCodec
 import DiskModel
 import Glibc
 import HRL
-import Synchronization
 import Toolbox
 
 /// One run over some logs: rows, problems, and the summary that closes it.
@@ -255,24 +254,54 @@ final class Dump {
         let file = tail.file
         let header = try LogHeader(from: file)
         let size = try diskErrors(file.path) { try file.byteCount() }
-        guard header.uniqueID == first.uniqueID, size >= tail.end else {
-            throw DiskError(.refused, path: file.path, "the log was replaced while it was followed")
+        guard header.uniqueID == first.uniqueID else {
+            throw DiskError(.refused, path: file.path, "another log was written over it while it was followed")
+        }
+        guard size >= tail.end else {
+            throw DiskError(
+                .refused, path: file.path, "the log was cut to \(size) bytes while it was followed up to \(tail.end)")
         }
         let limit = header.isClosed ? min(size, header.eolLocation) : size
         try advance(tail, to: limit)
-        guard header.isClosed else { return false }
-        if tail.end != header.eolLocation {
-            tail.startOver()
-            try advance(tail, to: limit)
+        guard header.isClosed else {
+            try checkIsThere(file)
+            return false
         }
-        if tail.end != header.eolLocation {
-            isComplete = false
-            let error = FormatError(
-                .hrlBackChain, field: "EOLLocation", offset: 44,
-                "is \(header.eolLocation), but the blocks followed end at \(tail.end)", section: "hrl.md: Layout")
-            try output { try problem(LogFinding(Finding(.error, error)), file.path) }
-        }
+        if tail.end != header.eolLocation { try showRest(tail, header) }
         return true
+    }
+
+    /// The writes of a closed log behind those followed, from its end back: their blocks may stand at odd places, or have
+    /// been written where the search had passed.
+    private func showRest(_ tail: LogTail, _ header: LogHeader) throws(DiskError) {
+        let reader = try LogReader(tail.file, options: options)
+        let shownCount = tail.writeCount
+        var isSame = shownCount == 0
+        let summary: LogSummary
+        do throws(DiskError) {
+            summary = try reader.forEachWrite(verifyingData: true) { (write) throws(DiskError) in
+                if write.number == shownCount { isSame = write.blockOffset == tail.lastBlock }
+                if write.number > shownCount, isSame { try row(WriteRecord(write)) }
+            }
+        } catch {
+            guard error.formatError != nil else { throw error }
+            return try showDamage(error, tail.file)
+        }
+        try output { try end(summary.findings, dropped: summary.droppedFindingCount, tail.file.path) }
+        guard !isSame else { return }
+        isComplete = false
+        let error = FormatError(
+            .hrlBackChain, field: "EOLLocation", offset: 44,
+            "is \(header.eolLocation), and no block on the way there ends at \(tail.end), where the blocks followed do",
+            section: "hrl.md: Layout")
+        try output { try problem(LogFinding(Finding(.error, error)), tail.file.path) }
+    }
+
+    /// A log that lost its last name unclosed gets no reader after this one, and may never be closed.
+    private func checkIsThere(_ file: any BlockFile) throws(DiskError) {
+        let linkCount = try diskErrors(file.path) { try file.hostFile?.status().st_nlink }
+        guard linkCount == 0 else { return }
+        throw DiskError(.refused, path: file.path, "the log was removed, not closed, while it was followed")
     }
 
     private func advance(_ tail: LogTail, to limit: UInt64) throws(DiskError) {
@@ -286,35 +315,5 @@ final class Dump {
                 try problem(LogFinding(Finding(.error, error), write: write.number), tail.file.path)
             }
         }
-    }
-}
-
-/// Waiting for a log to grow.
-enum Waiting {
-    private static let milliseconds: CInt = 200
-    private static let endIsWanted = Atomic<Bool>(false)
-
-    /// Lets SIGINT and SIGTERM end the waiting instead of the process.
-    static func catchSignals() {
-        // A parent may have left them blocked.
-        var signals = sigset_t()
-        _ = unsafe sigemptyset(&signals)
-        for number in [SIGINT, SIGTERM] { _ = unsafe sigaddset(&signals, number) }
-        _ = unsafe sigprocmask(SIG_UNBLOCK, &signals, nil)
-        for number in [SIGINT, SIGTERM] {
-            signal(number) { _ in Waiting.endIsWanted.store(true, ordering: .relaxed) }
-        }
-    }
-
-    /// Sleeps a little.
-    /// - Returns: false when a signal came. A reader of standard output that has gone away ends the process.
-    static func sleep() -> Bool {
-        guard !endIsWanted.load(ordering: .relaxed) else { return false }
-        var poller = pollfd(fd: 1, events: 0, revents: 0)
-        if unsafe poll(&poller, 1, milliseconds) > 0 {
-            if poller.revents & Int16(POLLERR) != 0 { raise(SIGPIPE) }
-            usleep(UInt32(milliseconds) * 1000)
-        }
-        return !endIsWanted.load(ordering: .relaxed)
     }
 }

@@ -74,6 +74,9 @@ struct HRLDump: Tool {
         if raw, tsv || output.json || hexdump || follow || sha256 || preview != nil {
             throw ValidationError("--raw goes with no other form of output")
         }
+        if raw, since != nil || until != nil || disk != nil || records != nil {
+            throw ValidationError("--raw takes its write from -n, not from filters")
+        }
         if raw || follow, logs.count != 1 { throw ValidationError("\(raw ? "--raw" : "--follow") takes one log") }
     }
 

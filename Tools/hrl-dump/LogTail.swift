@@ -17,9 +17,11 @@ final class LogTail {
     /// End of the last block taken.
     private(set) var end = UInt64(LogHeader.byteCount)
     private let metadataSize: UInt64
-    private var lastBlock: UInt64?
+    /// Offset of the last block taken.
+    private(set) var lastBlock: UInt64?
     private var resume = UInt64(LogHeader.byteCount)
-    private var writeCount: UInt64 = 0
+    /// Writes visited.
+    private(set) var writeCount: UInt64 = 0
     private let chunk = IOBuffer(byteCount: LogTail.chunkByteCount)
     private let block: IOBuffer
     private let data: WriteData
@@ -38,9 +40,6 @@ final class LogTail {
         block = IOBuffer(byteCount: Int(header.metadataSize))
         data = WriteData(file)
     }
-
-    /// Looks at everything behind the last block again: what was passed over may have been written since.
-    func startOver() { resume = end }
 
     /// Visits the writes of the blocks found in the file's first `limit` bytes, behind those found before.
     func advance(to limit: UInt64, _ body: (WriteRecord) throws -> Void) throws {
