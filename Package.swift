@@ -109,7 +109,8 @@ let package = Package(
         tests("HRLTests", base + ["HRL", "FaultInjection"]),
         tests("ImageChainTests", base + formats + ["ImageChain", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests(
-            "ChangeLogTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "DiskConformance"]),
+            "ChangeLogTests",
+            base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests("ReplicationTests", ["ByteCodec", "Replication"]),
         tests(
             "ReplicatorTests",
