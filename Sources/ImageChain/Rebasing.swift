@@ -71,7 +71,7 @@ public struct Rebasing {
         parentOptions.format = nil
         parent = try ParentImage(parentPath, parentOptions)
         reference = try naming.reference(for: path, to: parent.layer, in: parent.file)
-        let check = RebaseCheck(child: child, childFile: file, link: link, parent: parent)
+        let check = RebaseCheck(child: child, childFile: file, link: link, parent: parent, options: options)
         try check.run(mode)
         isLinked = check.isLinked(reference, naming)
         let keepsParent = check.leads(to: reference)
