@@ -13,7 +13,8 @@ public final class OverlayFile: BlockFile {
         var written = ByteRanges()
         var byteCount: UInt64
     }
-    private let base: any BlockFile
+    /// The file below.
+    public let base: any BlockFile
     private let baseByteCount: UInt64
     private let state: Mutex<State>
     private let heldByteLimit: UInt64

@@ -22,6 +22,22 @@ public final class PosixFile: BlockFile {
     }
     public let identity: Identity
 
+    /// What changes when a regular file is written: its size, and the time of the last write. A block device tells nothing:
+    /// its versions are all the same.
+    public struct Version: Hashable, Sendable {
+        private let byteCount: Int64
+        private let seconds: Int
+        private let nanoseconds: Int
+
+        init(_ status: stat) {
+            let isRegular = status.st_mode & S_IFMT == S_IFREG
+            byteCount = isRegular ? Int64(status.st_size) : 0
+            (seconds, nanoseconds) = isRegular ? (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) : (0, 0)
+        }
+    }
+    /// As it was before anything was read from it.
+    public let versionAtOpening: Version
+
     /// Opens a regular file (or, for reading, a block device).
     /// - Parameter permissions: of a file that is created, less the process's umask.
     /// - Throws: `IOError`; `.locked` when another writer has the file.
@@ -61,6 +77,7 @@ public final class PosixFile: BlockFile {
             throw IOError("open", path: path, .notRegular)
         }
         identity = Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+        versionAtOpening = Version(status)
 
         if access != .read {
             let result = vt_lock_exclusive(number)
@@ -98,6 +115,8 @@ public final class PosixFile: BlockFile {
         guard unsafe fstat(descriptor.number, &status) == 0 else { throw failure("fstat") }
         return status
     }
+
+    public func version() throws(IOError) -> Version { Version(try status()) }
 
     public func byteCount() throws(IOError) -> UInt64 {
         let end = lseek(descriptor.number, 0, SEEK_END)

@@ -8,6 +8,7 @@
 #include "Offset.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
@@ -43,6 +44,11 @@ int64_t vt_copy_range(int target, uint64_t target_offset, int source, uint64_t s
         done += (uint64_t)copied;
     }
     return (int64_t)done;
+}
+
+int64_t vt_pipe_size(int pipe) {
+    int size = fcntl(pipe, F_GETPIPE_SZ);
+    return size < 0 ? -errno : size;
 }
 
 int64_t vt_send_file(int target, int source, uint64_t source_offset, uint64_t count) {

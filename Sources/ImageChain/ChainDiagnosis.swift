@@ -29,14 +29,17 @@ public struct ChainDiagnosis: Sendable {
                 let next = index + 1 < links.count ? links[index + 1] : nil
                 diagnosis.addParent(of: link, next, in: links, options)
             }
-            diagnosis.repairs = RepairAdvice(diagnosis, leafPath: links[0].path).all
+            diagnosis.repairs = RepairAdvice(diagnosis, leafPath: links[0].path, options).all
             result.append(diagnosis)
         }
         unfinishedMerge = UnfinishedMerge(links, result)
         if let unfinishedMerge {
             // After what is to be done first: the chain has to hold.
             let index = self.error == nil ? unfinishedMerge.linkIndex : result.count - 1
-            result[index].repairs.append(unfinishedMerge.repair(leafPath: links[0].path, options))
+            var repair = unfinishedMerge.repair(leafPath: links[0].path, options)
+            // Its target goes by another name as long as it is not back.
+            if self.error != nil, result[index].namesTwoParents { (repair.command, repair.risk) = ([], nil) }
+            result[index].repairs.append(repair)
         }
         self.links = result
     }

@@ -13,6 +13,7 @@ public final class Merge: Sendable {
     /// merge it is read from the target alone.
     public let disk: LiveDisk
     private let run: MergeRun?
+    private let options: OpenOptions
 
     /// - Parameters:
     ///   - child: the leaf: the image whose contents the target is to show.
@@ -44,7 +45,20 @@ public final class Merge: Sendable {
         let plan = try MergePlanner(chain: chain, outline: outline, options: options).plan()
         let disk = LiveDisk(chain)
         run = files.map { MergeRun(format: plan.format, files: $0, below: below, plan: plan, disk: disk) }
-        (self.plan, self.disk) = (plan, disk)
+        (self.plan, self.disk, self.options) = (plan, disk, options)
+    }
+
+    /// Of the plan's links and leftovers, those whose names `perform` has taken away; also after an error. What was renamed or
+    /// replaced meanwhile is none of them.
+    public var removed: [String] { (run?.files as? HostMergeFiles)?.removedNames.all ?? [] }
+
+    /// Why the child cannot be read any more, after an error of `perform`; nil where it reads as before.
+    public func childError() -> DiskError? {
+        do throws(DiskError) {
+            let chain = try ImageChain.open(plan.links[0], options)
+            try ImageChain.checkTables(chain.layers, accepting: options.accepted)
+            return nil
+        } catch { return error }
     }
 
     /// An interrupted merge into an image below the target needs the image that it was begun with.
@@ -82,6 +96,8 @@ struct MergeOutline: Equatable {
     let target: String
     /// What an interrupted merge into this target left of images between, the lowest last.
     let leftovers: [String]
+    /// What seems to be left of images between, and cannot be shown to be: nobody removes it.
+    let strays: [String]
     /// Of the links, the target and the leftovers.
     let identities: [PosixFile.Identity]
 
@@ -108,6 +124,7 @@ struct MergeOutline: Equatable {
         links = chain.prefix(index).map(\.path)
         target = chain[index].path
         leftovers = index == 1 ? MergeTrace.leftovers(of: chain[0], above: identities[1], options) : []
+        strays = index == 1 ? MergeTrace.strays(of: chain[0], above: identities[1], options) : []
         var own = Array(identities.prefix(index + 1))
         for path in leftovers { own.append(try Self.identity(path)) }
         self.identities = own

@@ -2,6 +2,7 @@ import BlockIO
 import ByteCodec
 import DiskModel
 import Glibc
+import Synchronization
 
 /// The files that a merge changes, open for writing under the writer's lock.
 protocol MergeFiles: Sendable {
@@ -29,6 +30,8 @@ struct HostMergeFiles: MergeFiles {
     var links: [any BlockFile] { linkFiles }
     var leftovers: [any BlockFile] { leftoverFiles }
     var target: any BlockFile { targetFile }
+    /// The names that were taken away, as the merge knows them.
+    let removedNames = RemovedNames()
 
     /// Takes the locks.
     /// - Throws: `.busy` when somebody writes one of them.
@@ -82,6 +85,7 @@ struct HostMergeFiles: MergeFiles {
         if let real = realPath(own.path), isSymbolicLink(own.path) { paths.append(real) }
         for path in paths {
             guard unsafe unlink(path) == 0 else { throw IOError("unlink", path: path, .errno(errno)) }
+            if path == own.path { removedNames.add(path) }
             try syncFolder(of: path)
         }
     }
@@ -102,6 +106,13 @@ struct HostMergeFiles: MergeFiles {
     }
 }
 
+/// Names that are gone, in the order in which they went.
+final class RemovedNames: Sendable {
+    private let names = Mutex<[String]>([])
+    var all: [String] { names.withLock { $0 } }
+    func add(_ name: String) { names.withLock { $0.append(name) } }
+}
+
 /// The mark that a leaf bears while the images between it and the target are being removed: its parent is the target, by
 /// its relative path, and its absolute path leads to the image that was its parent.
 enum MergeTrace {
@@ -109,14 +120,33 @@ enum MergeTrace {
         ParentNaming.backslashed(try ParentNaming.realPath(path))
     }
 
+    /// The image that a mark leads to and those it stands on, where these end without a parent: what is left after an image
+    /// between was removed and the merge ended there. That they belong to it cannot be proven.
+    static func strays(of leaf: ChainLink, above target: PosixFile.Identity, _ options: OpenOptions) -> [String] {
+        for locator in leaf.layer.parentLink?.locators ?? [] where locator.kind == .absolute {
+            guard let path = path(locator), let links = try? ImageChain.walk(path, options).links,
+                links.last?.parentError != nil
+            else { continue }
+            let found = links.map { try? PosixFile($0.path).identity }
+            guard let own = try? PosixFile(leaf.path).identity, !found.contains(own), !found.contains(target) else {
+                continue
+            }
+            return links.map(\.path)
+        }
+        return []
+    }
+
+    private static func path(_ locator: ParentLocator) -> String? {
+        guard locator.path.hasPrefix("\\"), !locator.path.hasPrefix("\\\\") else { return nil }
+        return String(locator.path.map { $0 == "\\" ? "/" : $0 })
+    }
+
     /// The images that a mark leads to: from the leaf's former parent down to the target, without it. Empty without a mark,
     /// and where the former parent does not stand on this very target or the two bear no sign of a merge: a path alone must
     /// not lead to the removal of a file.
     static func leftovers(of leaf: ChainLink, above target: PosixFile.Identity, _ options: OpenOptions) -> [String] {
         for locator in leaf.layer.parentLink?.locators ?? [] where locator.kind == .absolute {
-            guard locator.path.hasPrefix("\\"), !locator.path.hasPrefix("\\\\") else { continue }
-            let path = String(locator.path.map { $0 == "\\" ? "/" : $0 })
-            guard let first = try? PosixFile(path).identity, first != target,
+            guard let path = path(locator), let first = try? PosixFile(path).identity, first != target,
                 let links = try? ImageChain.walk(path, options).links,
                 let end = links.firstIndex(where: { (try? PosixFile($0.path).identity) == target }), end > 0,
                 let merge = links[end].layer.unfinishedMerge, leaf.layer.bears(merge: merge)

@@ -22,6 +22,9 @@ public struct MergePlan: Sendable {
     public var resumes = false
     /// Images between that it had merged, and had still to remove.
     public var leftovers: [String] = []
+    /// Images between that seem to be left of an interrupted merge: the child's mark leads to them, and their parent is gone.
+    /// They are not removed, since nothing proves it.
+    public var strays: [String] = []
     /// Images that will not read right any more: children of the target and of the links, other than the links.
     public var invalidated: [ChildImage] = []
     /// Children of images that go, which lose their parent unless these are kept.

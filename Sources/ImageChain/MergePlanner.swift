@@ -31,7 +31,7 @@ struct MergePlanner {
             plan.resumes = Set(parent.identities.map(\.id)).count > 1
         }
         if target.unfinishedMerge != nil { plan.resumes = true }
-        plan.leftovers = outline.leftovers
+        (plan.leftovers, plan.strays) = (outline.leftovers, outline.strays)
         if !plan.leftovers.isEmpty { plan.resumes = true }
         plan.pendingLogs = zip(outline.links + [outline.target], chain.layers).filter(\.1.hasReplayedLog).map(\.0)
         relatives(&plan)

@@ -9,6 +9,7 @@ struct RebaseCheck {
     let childFile: PosixFile
     let link: ParentLink
     let parent: ParentImage
+    var options = OpenOptions()
 
     private var parentPath: String { parent.file.path }
     private var isNamedParent: Bool { parent.layer.isNamed(by: link) }
@@ -65,12 +66,26 @@ struct RebaseCheck {
 
     private func mismatch() -> DiskError {
         let expected = link.identities.map(\.description).joined(separator: " or ")
+        if let lower = lowerChild() {
+            return DiskError(
+                .identityMismatch, path: childFile.path,
+                "\(parentPath) is not its parent, but that of \(lower), below it",
+                hint: "mend that link: vhdrebase --parent \(parentPath) \(lower)")
+        }
         return DiskError(
             .identityMismatch, path: childFile.path,
             "its parent must have the id \(expected), but \(parentPath) has \(parent.layer.identity)",
             hint:
                 "bring back the right parent; --safe keeps the contents over another one, as long as the old one is there; "
                 + "--force-identity is for a parent whose id alone has changed")
+    }
+
+    /// The image below the child, as far as its parents are found, whose parent this is.
+    private func lowerChild() -> String? {
+        let links = try? ImageChain.walk(from: child, childFile.identity, childFile.path, options).links
+        return links?.dropFirst().first { link in
+            link.layer.parentLink.map { parent.layer.isNamed(by: $0) } ?? false
+        }?.path
     }
 
     private func refused(_ text: String, _ hint: String? = nil) -> DiskError {

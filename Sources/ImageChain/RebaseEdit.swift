@@ -22,11 +22,14 @@ struct RebaseEdit {
     let changesData: Bool
     /// Old and new parent's disks, where the contents are to stay.
     let parents: (old: any VirtualDisk, new: any VirtualDisk)?
+    /// Sees whether these were changed meanwhile: then the child keeps the parent it has.
+    var witness: ReadWitness?
 
     /// - Throws: as the formats' writers and link editors; what `progress` throws ends step 1 at a safe point.
     func perform(on file: any BlockFile, progress: EditProgress) throws(DiskError) -> HeldByteCount {
         var held = HeldByteCount()
         if let parents { held = try Self.fill(file, reference.identity.format, parents, progress: progress) }
+        try witness?.check()
         try relink(file)
         return held
     }

@@ -71,7 +71,7 @@ public struct Rebasing {
         parentOptions.format = nil
         parent = try ParentImage(parentPath, parentOptions)
         reference = try naming.reference(for: path, to: parent.layer, in: parent.file)
-        let check = RebaseCheck(child: child, childFile: file, link: link, parent: parent)
+        let check = RebaseCheck(child: child, childFile: file, link: link, parent: parent, options: options)
         try check.run(mode)
         isLinked = check.isLinked(reference, naming)
         let keepsParent = check.leads(to: reference)
@@ -116,15 +116,21 @@ public struct Rebasing {
     public func plan(progress: EditProgress) throws(DiskError) -> HeldByteCount {
         guard let oldParents else { return HeldByteCount() }
         var difference = ParentDifference(of: child, from: oldParents, to: parent.chain)
-        return try difference.run(copy: { _, _ in }, zero: { _ in }, progress: progress)
+        let held = try difference.run(copy: { _, _ in }, zero: { _ in }, progress: progress)
+        try witness.check()
+        return held
     }
+
+    /// Of the parents whose contents are compared.
+    private var witness: ReadWitness { ReadWitness((oldParents?.layers ?? []) + parent.chain.layers, options) }
 
     /// Writes, and opens the child over its new parent. Nothing is done where the link is right already.
     /// - Throws: as `RebaseEdit`; what opening throws; what `progress` throws, at a safe point.
     public func perform(progress: EditProgress) throws(DiskError) -> HeldByteCount {
         guard !isLinked else { return HeldByteCount() }
         let edit = RebaseEdit(
-            reference: reference, changesData: changesData, parents: oldParents.map { ($0, parent.chain) })
+            reference: reference, changesData: changesData, parents: oldParents.map { ($0, parent.chain) },
+            witness: witness)
         let held = try edit.perform(on: file, progress: progress)
         try checkLink()
         return held

@@ -7,8 +7,12 @@ struct RepairAdvice {
     private let link: LinkDiagnosis
     /// The image the chain was opened by.
     private let leafPath: String
+    /// With which it was opened.
+    private let options: OpenOptions
 
-    init(_ link: LinkDiagnosis, leafPath: String) { (self.link, self.leafPath) = (link, leafPath) }
+    init(_ link: LinkDiagnosis, leafPath: String, _ options: OpenOptions) {
+        (self.link, self.leafPath, self.options) = (link, leafPath, options)
+    }
 
     var all: [ChainRepair] { own + parent }
 
@@ -58,8 +62,9 @@ struct RepairAdvice {
     private var parent: [ChainRepair] {
         guard let parent = link.parent else { return [] }
         if let elsewhere = parent.scan?.path {
-            guard !isMerging else { return [putBack(elsewhere)] }
-            return [relink(to: elsewhere, "its parent is here under another name or in another folder: \(elsewhere)")]
+            guard !isMerging else { return [putBack(elsewhere, parent)] }
+            let found = "its parent is here under another name or in another folder: \(elsewhere)"
+            return [opens(elsewhere) ? relink(to: elsewhere, found) : lookAt(elsewhere, found)]
         }
         switch parent.outcome {
         case .match: return inPlace(parent)
@@ -83,16 +88,34 @@ struct RepairAdvice {
         ]
     }
 
-    private func putBack(_ path: String) -> ChainRepair {
-        ChainRepair(
+    private func putBack(_ path: String, _ parent: ParentDiagnosis) -> ChainRepair {
+        let free = parent.candidates.first { candidate in
+            candidate.outcome == .missing && realPath(candidate.path) == nil
+                && realPath(splitPath(candidate.path).folder) != nil
+        }
+        return ChainRepair(
             .nameFolder,
             "its parent is here under another name or in another folder: \(path); give it the name and the place back "
-                + "that it had, and complete the merge into it")
+                + "that it had, and complete the merge into it",
+            free.map { ["mv", "-n", argument(path), argument($0.path)] } ?? [])
     }
 
     private func relink(to path: String, _ reason: String) -> ChainRepair {
-        ChainRepair(.relink, reason, ["vhdrebase", "--parent", argument(path), argument(link.path)])
+        ChainRepair(
+            .relink, reason, ["vhdrebase"] + folderArguments + ["--parent", argument(path), argument(link.path)])
     }
+
+    /// Nothing takes an image for its parent whose own parents are not found.
+    private func lookAt(_ path: String, _ found: String) -> ChainRepair {
+        ChainRepair(
+            .nameFolder, "\(found); but the chain of that one does not open: mend it first",
+            ["vhdinfo", "--chain"] + folderArguments + [argument(path)])
+    }
+
+    private func opens(_ path: String) -> Bool { (try? ImageChain.open(path, options)) != nil }
+
+    /// What was needed to find the parents is needed again.
+    private var folderArguments: [String] { options.parentFolders.flatMap { ["--parent-dir", argument($0)] } }
 
     private func mismatch(_ parent: ParentDiagnosis) -> [ChainRepair] {
         guard let path = parent.path else { return [] }
@@ -114,7 +137,9 @@ struct RepairAdvice {
         return [
             ChainRepair(
                 .forceRelink, reason,
-                ["vhdrebase", "--force-identity", "--parent", argument(path), argument(link.path)],
+                ["vhdrebase", "--force-identity"] + folderArguments + [
+                    "--parent", argument(path), argument(link.path),
+                ],
                 risk: "nothing can tell whether the contents of \(path) changed since the child was made: if they did, "
                     + "as by a merge, the disk shows a mixture, wrong bytes")
         ]
@@ -140,7 +165,7 @@ struct RepairAdvice {
                 ChainRepair(
                     .nameFolder,
                     "its path leads to \(outside.path), which is followed only when its folder is named",
-                    ["vhdinfo", "--chain", "--parent-dir", argument(folder), argument(leafPath)])
+                    ["vhdinfo", "--chain"] + folderArguments + ["--parent-dir", argument(folder), argument(leafPath)])
             ]
         }
         return [ChainRepair(.nameFolder, "its parent was not found; " + bringBack)]

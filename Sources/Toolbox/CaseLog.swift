@@ -5,8 +5,8 @@ import DiskModel
 import Glibc
 
 /// A forensic record of runs: one JSON line each, holding the SHA-256 of the line before, so that a changed or missing
-/// line shows.
-enum CaseLog {
+/// line shows. Opened before the work of a run, which must not end unrecorded; written to at its end.
+final class CaseLog {
     struct Entry {
         var tool: String
         var arguments: [String]
@@ -17,36 +17,77 @@ enum CaseLog {
         var exit: Int32
     }
 
-    /// Whether a run may be recorded in the file: it is absent, empty, or ends in a record.
-    static func check(_ path: String) throws(DiskError) {
-        try diskErrors(path, "case log") {
-            do { _ = try lastLine(try PosixFile(path)) } catch let error as IOError
+    let path: String
+    private let descriptor: CInt
+    /// Where the record of this run begins, and the line before; nil until `append`.
+    private var place: (offset: UInt64, previous: [UInt8]?)?
+
+    /// Opens a file in which the run may be recorded: it is absent, empty, or ends in a record.
+    /// - Throws: `.refused` for any other file; `.io` where it cannot be written to.
+    init(_ path: String) throws(DiskError) {
+        try diskErrors(path, "opening the case log") {
+            do { _ = try Self.lastLine(try PosixFile(path)) } catch let error as IOError
                 where error.reason == .errno(ENOENT)
             {}
         }
-    }
-
-    static func append(_ entry: Entry, to path: String) throws(DiskError) {
-        try diskErrors(path) { try appendLine(entry, path) }
-    }
-
-    private static func appendLine(_ entry: Entry, _ path: String) throws {
         // O_APPEND under a lock: two runs at once must not take the same predecessor.
         let number = unsafe open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        guard number >= 0 else { throw IOError("open", path: path, .errno(errno)) }
-        defer { close(number) }
-        guard flock(number, LOCK_EX) == 0 else { throw IOError("flock", path: path, .errno(errno)) }
-        let file = try PosixFile(path)
+        guard number >= 0 else {
+            throw DiskError(IOError("open", path: path, .errno(errno)), doing: "opening the case log")
+        }
+        (self.path, descriptor) = (path, number)
+    }
+
+    /// Gives the lock back as well.
+    deinit { close(descriptor) }
+
+    /// Records a run, under a lock that stays until this value goes.
+    func append(_ entry: Entry) throws(DiskError) {
+        try diskErrors(path) {
+            guard flock(descriptor, LOCK_EX) == 0 else { throw IOError("flock", path: path, .errno(errno)) }
+            let file = try PosixFile(path)
+            try refuseFiles(of: entry, file)
+            let previous = try Self.lastLine(file)
+            place = (try file.byteCount(), previous)
+            try write(entry, after: previous)
+        }
+    }
+
+    /// Puts another record in the place of the one just written: the run took another end.
+    func replace(with entry: Entry) throws(DiskError) {
+        guard let place else { return }
+        try diskErrors(path) {
+            guard ftruncate(descriptor, off_t(place.offset)) == 0 else {
+                throw IOError("ftruncate", path: path, .errno(errno))
+            }
+            try write(entry, after: place.previous)
+        }
+    }
+
+    /// The file must still be the one that was opened, and none that the run read or made.
+    private func refuseFiles(of entry: Entry, _ file: PosixFile) throws {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0, UInt64(status.st_ino) == file.identity.inode,
+            UInt64(status.st_dev) == file.identity.device
+        else {
+            throw DiskError(
+                .refused, path: path, "was removed or replaced during the run", hint: "the run is not recorded")
+        }
         for case .string(let used)? in (entry.inputs + entry.outputs).map({ $0["path"] })
         where (try? PosixFile(used))?.identity == file.identity {
             throw DiskError(.refused, path: path, "is a file of this run", hint: "choose another case log")
         }
-        let previous = try lastLine(file)
+    }
+
+    private func write(_ entry: Entry, after previous: [UInt8]?) throws(IOError) {
         var line: [UInt8] = []
-        document(entry, previous: previous.map { Digest.hash(.sha256, $0.rawBytes).hexadecimal }).write(to: &line)
-        line.append(UInt8(ascii: "\n"))
-        let written = unsafe line.withUnsafeBytes { unsafe write(number, $0.baseAddress, $0.count) }
-        guard written == line.count, fsync(number) == 0 else { throw IOError("write", path: path, .errno(errno)) }
+        let sum = previous.map { Digest.hash(.sha256, $0.rawBytes).hexadecimal }
+        Self.document(entry, previous: sum).write(to: &line)
+        line.append(Self.newline)
+        let written = unsafe line.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        guard written == line.count, fsync(descriptor) == 0 else {
+            throw IOError("write", path: path, .errno(written < 0 ? errno : ENOSPC))
+        }
     }
 
     /// How much of the end is read to find the last line: mostly the first is enough, and no record is longer than the

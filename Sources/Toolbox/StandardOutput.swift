@@ -42,8 +42,22 @@ public final class OutputStream {
         try send(bytes)
     }
 
+    /// Bytes that may be on their way to the reader when all has been sent: what a pipe holds. Of other outputs but files,
+    /// which have a copy, it cannot be told.
+    public var heldByteCount: UInt64 {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return .max }
+        switch status.st_mode & S_IFMT {
+        case S_IFREG, S_IFCHR, S_IFBLK: return 0
+        case S_IFIFO:
+            let size = vt_pipe_size(descriptor)
+            return size > 0 ? UInt64(size) : .max
+        default: return .max
+        }
+    }
+
     /// Bytes of a host file, from file to output inside the kernel; false when these two do not allow it, with nothing
-    /// sent.
+    /// sent. Until the output's reader has them a writer of the file changes them still; see `heldByteCount`.
     /// - Throws: `IOError` when the file ends before.
     public func send(_ file: PosixFile, from offset: UInt64, byteCount: UInt64) throws -> Bool {
         try flush()

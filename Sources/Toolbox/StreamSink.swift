@@ -33,12 +33,16 @@ extension StreamSink {
         let stream = DiskStream(disk)
         var position = range.lowerBound
         var told = position
+        // What the kernel sends stays the file's own memory until it is read: a writer would still change it. When the last
+        // bytes have been copied in, those before have been read.
+        let copied = range.upperBound - min(range.upperBound - range.lowerBound, out.heldByteCount)
         while position < range.upperBound {
-            for mapped in try disk.extents(in: position..<range.upperBound, limit: 1024) {
+            let end = position < copied ? copied : range.upperBound
+            for mapped in try disk.extents(in: position..<end, limit: 1024) {
                 let extent = mapped.extent
                 switch extent.source {
                 case .file(let offset):
-                    let file = mapped.file.hostFile
+                    let file = position < copied ? mapped.file.hostFile : nil
                     if try file.map({ try out.send($0, from: offset, byteCount: extent.byteCount) }) != true {
                         try stream.run(extent.range, data: data, zeros: zeros)
                     }

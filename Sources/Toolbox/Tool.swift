@@ -33,7 +33,7 @@ extension Tool {
         let run = ToolRun(
             name: Self.programName, schema: Self.schema, streamsLines: Self.streamsLines, output: output)
         do {
-            try run.checkCaseLog()
+            try run.openCaseLog()
             try perform(run)
         } catch let code as ExitCode { throw code } catch let error as ValidationError {
             throw error
@@ -66,8 +66,8 @@ public final class ToolRun {
     private var error: JSONValue = .null
     private let started: Int64 = ToolRun.now()
 
-    /// The case log, once it has been found fit to be written to.
-    private var caseLog: String?
+    /// Open before any work is done.
+    private var caseLog: CaseLog?
 
     init(name: String, schema: String, streamsLines: Bool, output: OutputOptions) {
         (self.name, self.schema, self.streamsLines, self.output) = (name, schema, streamsLines, output)
@@ -134,12 +134,17 @@ public final class ToolRun {
         raise(status)
         if thrown is OutputFailure { outputHasFailed = true }
         printError(path.isEmpty ? "\(name): \(message)" : "\(name): \(path): \(message)")
-        error = .object([
-            .init("code", .optional(detail?.code.rawValue)),
-            .init("kind", .string((thrown as? DiskError)?.kind.rawValue ?? "io")),
-            .init("path", path.isEmpty ? .null : .string(path)), .init("message", .string(message)),
-            .init("field", .optional(detail?.field)), .init("offset", .optional(detail?.offset)),
-        ])
+        error = Self.errorValue(
+            kind: (thrown as? DiskError)?.kind.rawValue ?? "io", path: path, message: message, detail)
+    }
+
+    /// The document's `error`.
+    static func errorValue(kind: String, path: String, message: String, _ detail: FormatError? = nil) -> JSONValue {
+        [
+            "code": .optional(detail?.code.rawValue), "kind": .string(kind),
+            "path": path.isEmpty ? .null : .string(path), "message": .string(message),
+            "field": .optional(detail?.field), "offset": .optional(detail?.offset),
+        ]
     }
 
     private static func describe(_ thrown: any Error) -> (ExitStatus, String, String, FormatError?) {
@@ -178,12 +183,16 @@ public final class ToolRun {
     /// What is left to print would fail again.
     private var outputHasFailed = false
 
+    /// Records the run, and prints what is left: in this order, so that the document says how the run really ended.
     func finish() {
+        record()
+        let recorded = status
         do { if !outputHasFailed { try printRest() } } catch {
             raise(.failed)
             printError("\(name): \(error)")
         }
-        if let caseLog { appendCaseLog(caseLog) }
+        guard status != recorded else { return }
+        try? caseLog?.replace(with: caseLogEntry)
     }
 
     private func printRest() throws {
@@ -197,24 +206,31 @@ public final class ToolRun {
     }
 
     /// Before any work: a mistaken name must not cost a run, nor the file its end.
-    func checkCaseLog() throws(DiskError) {
+    func openCaseLog() throws(DiskError) {
         guard let path = output.caseLog else { return }
-        try CaseLog.check(path)
-        caseLog = path
+        caseLog = try CaseLog(path)
     }
 
     /// Refuses an output that would replace the case log.
     public func refuseOverwritingCaseLog(_ path: String) throws(DiskError) {
-        if let caseLog { try refuseOverwriting(path, [caseLog], "the case log") }
+        if let caseLog { try refuseOverwriting(path, [caseLog.path], "the case log") }
     }
 
-    private func appendCaseLog(_ path: String) {
-        let entry = CaseLog.Entry(
+    private var caseLogEntry: CaseLog.Entry {
+        CaseLog.Entry(
             tool: name, arguments: CommandLine.arguments, started: started, ended: Self.now(),
             inputs: earlierInputs + inputList, outputs: outputList, exit: status.rawValue)
-        do { try CaseLog.append(entry, to: path) } catch {
+    }
+
+    private func record() {
+        guard let caseLog else { return }
+        do throws(DiskError) { try caseLog.append(caseLogEntry) } catch let failure {
             raise(.failed)
-            printError("\(name): \(error.path): case log: \(error.explanation)")
+            let message = "case log: \(failure.explanation)"
+            printError("\(name): \(failure.path): \(message)")
+            // What the run failed by before says more.
+            guard error == .null else { return }
+            error = Self.errorValue(kind: failure.kind.rawValue, path: failure.path, message: message)
         }
     }
 }

@@ -161,7 +161,9 @@ import ToolTesting
     ])
     func usage(arguments: [String]) throws {
         let result = try runTool("hrl-dump", arguments, folder: scratch.folder)
-        #expect(result.exit == 64 && result.output.isEmpty)
+        #expect(result.exit == 64)
+        let types = try arguments.contains("--json") ? jsonLines(result.output).map { $0["type"] as? String } : []
+        #expect(arguments.contains("--json") ? types == ["error"] : result.output.isEmpty)
     }
 
     @Test func aReaderThatGoesAwayEndsItQuietly() throws {

@@ -187,6 +187,7 @@ final class RunningTool {
 
     var output: String { (try? String(contentsOfFile: scratch.path("out"), encoding: .utf8)) ?? "" }
     var error: String { (try? String(contentsOfFile: scratch.path("err"), encoding: .utf8)) ?? "" }
+    var processID: Int32 { process.processIdentifier }
     var isRunning: Bool { process.isRunning }
     /// Bytes it has given to the system to write, as far as that is known.
     var writtenByteCount: UInt64 {

@@ -30,6 +30,66 @@ import ToolTesting
         }
     }
 
+    /// Errors of the command line are documents, too, where JSON is asked for.
+    @Test(arguments: [
+        "vhdinfo", "vhdcat", "vhdmap", "vhdresize", "vhdcompact", "vhdsnap", "vhdrebase", "vhdcreate", "vhdconvert",
+        "vhdcompare", "vhdcheck", "vhdmerge", "hrl-dump", "hrl-check", "hrl-apply", "hrl-diff",
+    ])
+    func documents(tool: String) throws {
+        for arguments in [["--json", "--no-such-option"], ["--json"], ["a", "b", "c", "--json", "d", "--range"]] {
+            let refused = try run(tool, arguments)
+            #expect(refused.exit == 64 && refused.error.hasPrefix("Error: "), "\(arguments): \(refused.error)")
+            let lines = try jsonLines(refused.output)
+            #expect(lines.count == 1)
+            let line = try #require(lines.first)
+            let error = line["type"] as? String == "error" ? line : try #require(line["error"] as? [String: Any])
+            let message = try #require(error["message"] as? String)
+            #expect(error["kind"] as? String == "usage" && refused.error.hasPrefix("Error: \(message)\n"), "\(line)")
+            #expect(line["type"] != nil || line["exit"] as? Int == 64)
+            if let complaints = try schemaComplaints(refused.output, schema: tool) { #expect(complaints == "") }
+        }
+        #expect(try run(tool, ["--no-such-option"]).output.isEmpty)
+        #expect(try run(tool, ["--no-such-option", "--", "--json"]).output.isEmpty)
+        let help = try run(tool, ["--help", "--json"])
+        #expect(help.exit == 0 && help.output.hasPrefix("OVERVIEW: "))
+    }
+
+    @Test func documentsOfVerbs() throws {
+        for arguments in [["sync", "--json"], ["status", "--json", "--nope"]] {
+            let refused = try run("vhdreplica", arguments)
+            #expect(refused.exit == 64)
+            let line = try #require(try jsonLines(refused.output).first)
+            #expect(line["schema"] as? String == "vhdreplica-\(arguments[0])/1" && line["exit"] as? Int == 64)
+            if let complaints = try schemaComplaints(refused.output, schema: "vhdreplica") { #expect(complaints == "") }
+        }
+    }
+
+    /// The document, the record and the process say the same.
+    @Test func caseLogsAndDocumentsAgree() throws {
+        let full = try runProgram(
+            "/bin/bash", ["-c", "\(toolPath("vhdinfo")) --json --case-log log disk.vhdx > /dev/full"],
+            folder: scratch.folder)
+        #expect(full.exit == 2)
+        let log = try jsonLines(String(decoding: try fileBytes(scratch.path("log")), as: UTF8.self))
+        #expect(log.map { $0["exit"] as? Int } == [2] && log[0]["previous_sha256"] is NSNull)
+        // A record in the place of one that was taken back follows the same line before it.
+        let more = try runProgram(
+            "/bin/bash", ["-c", "\(toolPath("vhdinfo")) --json --case-log log disk.vhdx > /dev/full"],
+            folder: scratch.folder)
+        #expect(more.exit == 2)
+        let lines = String(decoding: try fileBytes(scratch.path("log")), as: UTF8.self).split(separator: "\n")
+        #expect(lines.count == 2)
+        let sum = try runProgram("/bin/sh", ["-c", "printf %s \"$1\" | sha256sum", "sh", String(lines[0])])
+        #expect(try jsonLines(String(lines[1]))[0]["previous_sha256"] as? String == String(sum.output.prefix(64)))
+        // The log is an input, which shows only at the end.
+        let record = #"{"tool":"\#(String(repeating: "x", count: 480))","previous_sha256":0}"# + "\n"
+        _ = try scratch.write("record", Array(record.utf8))
+        let own = try run("vhdcat", ["--json", "--case-log", "record", "--format", "raw", "-o", "x", "record"])
+        let document = try #require(try jsonLines(own.output).first)
+        #expect(own.exit == 2 && document["exit"] as? Int == 2)
+        #expect((document["error"] as? [String: Any])?["path"] as? String == "record")
+    }
+
     /// A descriptor that is free would be that of the image a moment later.
     @Test(arguments: ["vhdinfo", "vhdcheck", "vhdcat", "vhdcompact"])
     func progressDescriptors(tool: String) throws {
@@ -90,6 +150,8 @@ import ToolTesting
             #expect(
                 refused.error.hasPrefix("Error: a difference with a minus goes behind --, as in: IMAGE -- \(size)\n"))
         }
+        let document = try run("vhdresize", ["--json", "disk.vhd", "-1M"])
+        #expect(document.exit == 64 && document.output.contains("goes behind --"))
         #expect(try run("vhdresize", ["disk.vhd", "--", "-1M"]).exit == 0)
     }
 }

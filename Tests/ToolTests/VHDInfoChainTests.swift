@@ -145,6 +145,64 @@ import VHDX
         #expect(try runTool("vhdcat", ["base"], folder: scratch.folder).outputBytes == contents)
     }
 
+    private func paste(_ command: String) throws -> ProgramResult {
+        try runProgram(
+            "/bin/bash", ["-c", command], folder: scratch.folder,
+            environment: ["PATH": builtProductsFolder + ":/usr/bin:/bin"])
+    }
+
+    /// The images stand in two folders, both named: each command works as it stands, in the order in which they are printed.
+    @Test(arguments: [ImageFormat.vhd, .vhdx], ["", "2"]) func twoFolders(_ format: ImageFormat, _ suffix: String)
+        throws
+    {
+        _ = try chain(format, ["base", "mid", "leaf"])
+        let contents = try runTool("vhdcat", ["leaf"], folder: scratch.folder).outputBytes
+        for (name, folder) in [("base", "q"), ("mid", "other")] {
+            try FileManager.default.createDirectory(atPath: scratch.path(folder), withIntermediateDirectories: false)
+            try FileManager.default.moveItem(
+                atPath: scratch.path(name), toPath: scratch.path("\(folder)/\(name)\(suffix)"))
+        }
+        let folders = ["--parent-dir", "q", "--parent-dir", "other"]
+        var rounds = 0
+        while try runTool("vhdcat", ["leaf"] + folders, folder: scratch.folder).exit != 0 || rounds == 0 {
+            rounds += 1
+            try #require(rounds < 4)
+            var arguments = ["--chain", "-q"] + folders + ["leaf"]
+            var commands: [String] = []
+            // A command that only looks says itself what is to be done.
+            repeat {
+                let text = try runTool("vhdinfo", arguments, folder: scratch.folder).output
+                commands = text.split(separator: "\n").map { String($0.drop { $0 == " " }) }
+                    .filter { $0.hasPrefix("vhdrebase ") || $0.hasPrefix("vhdinfo ") }
+                try #require(!commands.isEmpty, "\(text)")
+                if commands[0].hasPrefix("vhdinfo ") {
+                    arguments = commands[0].split(separator: " ").dropFirst().map(String.init) + ["-q"]
+                }
+            } while commands[0].hasPrefix("vhdinfo ")
+            for command in commands {
+                let pasted = try paste(command)
+                #expect(pasted.exit == 0, "\(command): \(pasted.error)")
+            }
+        }
+        #expect(try runTool("vhdcat", ["leaf"] + folders, folder: scratch.folder).outputBytes == contents)
+    }
+
+    /// The target of an interrupted merge goes by another name: it gets its own back before the merge is completed.
+    @Test func unfinishedMergeIntoARenamedTarget() throws {
+        let chain = try chain(.vhdx, ["base", "mid", "leaf"])
+        let contents = try runTool("vhdcat", ["leaf"], folder: scratch.folder).outputBytes
+        try VHDXLinkEditor.setSecondLinkage(try PosixFile(chain.paths[1], .write), to: .random())
+        try FileManager.default.moveItem(atPath: scratch.path("base"), toPath: scratch.path("moved"))
+        let lines = try chainLines(["-q", "leaf"], exit: 3)
+        #expect(!lines.contains { $0.contains("  vhdmerge ") }, "it could not work")
+        let command = try #require(lines.first { $0.hasPrefix("                mv ") }).drop { $0 == " " }
+        #expect(command == "mv -n moved base" || command == "mv -n ./moved ./base", "\(command)")
+        #expect(try paste(String(command)).exit == 0)
+        #expect(try self.command(try chainLines(["-q", "leaf"], exit: 3)) == "vhdmerge --into base leaf")
+        #expect(try paste("vhdmerge --into base leaf").exit == 0)
+        #expect(try runTool("vhdcat", ["base"], folder: scratch.folder).outputBytes == contents)
+    }
+
     /// A pending log does no harm to the status, and the command replays it.
     @Test func pendingLog() throws {
         guard let path = try Corpus.path("vhdx-log-replay.vhdx") else { return }

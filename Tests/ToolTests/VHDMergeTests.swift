@@ -233,6 +233,61 @@ import VHDX
         let again = try merge("--json", chain.leaf)
         #expect(again.exit == 0, "\(again.error)")
         #expect(try chain.difference(chain.names[0]) == nil)
+        // What cannot be shown to belong to the merge stays, and is named.
+        #expect(try scratch.names() == [chain.names[0], chain.names[2]].sorted())
+        let strays = try #require(try result(again)["left_over"] as? [String])
+        #expect(strays.map { URL(fileURLWithPath: $0).lastPathComponent } == [chain.names[2]])
+        #expect(try result(again)["removed"] as? [String] == [chain.leaf])
+        #expect(again.error.contains("\(chain.names[2]): it seems left over from an earlier merge"), "\(again.error)")
+    }
+
+    /// What was renamed meanwhile is not removed, and nobody says that it was.
+    @Test(arguments: [TestImageKind.dynamicVHD, .dynamicVHDX], [false, true])
+    func aLinkIsRenamed(_ kind: TestImageKind, json: Bool) throws {
+        let chain = try TestChain(kind, in: scratch.folder, children: 2, runs: 8, of: 256 << 10)
+        let tool = try RunningTool(
+            "vhdmerge", ["--throttle", "4M", "--into", chain.names[0], chain.leaf] + (json ? ["--json"] : []),
+            folder: scratch.folder)
+        usleep(300_000)
+        #expect(tool.isRunning)
+        try FileManager.default.moveItem(atPath: chain.leafPath, toPath: scratch.path("mine"))
+        #expect(tool.end() == 0, "\(tool.error)")
+        #expect(
+            tool.error == "vhdmerge: \(chain.leaf): it was renamed or replaced during the merge: "
+                + "it is not removed, and no longer needed\n")
+        if json {
+            let document = try #require(try jsonLines(tool.output).first?["result"] as? [String: Any])
+            #expect(document["removed"] as? [String] == [chain.names[1]])
+        } else {
+            #expect(tool.output.contains("\n  removed: \(chain.names[1])\n"), "\(tool.output)")
+            #expect(tool.output.hasSuffix("  not removed, renamed or replaced meanwhile: \(chain.leaf)\n"))
+        }
+        #expect(try scratch.names() == [chain.names[0], "mine"].sorted())
+        #expect(try chain.difference(chain.names[0]) == nil)
+    }
+
+    /// A record of the run that cannot be kept is known before anything is done.
+    @Test(arguments: ["absent/case.log", "", "."]) func theCaseLogComesFirst(_ log: String) throws {
+        let chain = try chain(.dynamicVHDX, children: 1)
+        let before = try chain.names.map { try fileHash(scratch.path($0)) }
+        let run = try merge("--json", "--case-log", log, chain.leaf)
+        #expect(run.exit == 2 && run.error.contains("case log"), "\(run.error)")
+        #expect(run.error.split(separator: "\n").count == 1)
+        let document = try #require(try jsonLines(run.output).first)
+        #expect(document["exit"] as? Int == 2 && document["error"] is [String: Any])
+        #expect(try chain.names.map { try fileHash(scratch.path($0)) } == before)
+        #expect(try scratch.names() == chain.names.sorted())
+    }
+
+    @Test func severalImagesAreNamed() throws {
+        let chain = try chain(.dynamicVHDX, children: 2)
+        let run = try merge(chain.names[0], chain.names[1], chain.names[2])
+        #expect(run.exit == 64 && run.output.isEmpty)
+        #expect(
+            run.error.hasPrefix(
+                "Error: 3 images are named: name the top one only, and the lowest, which takes its data, with --into"),
+            "\(run.error)")
+        #expect(try merge("--help").output.contains("USAGE: vhdmerge [<options>] <child>\n"))
     }
 
     @Test func throttled() throws {

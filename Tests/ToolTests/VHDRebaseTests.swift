@@ -50,6 +50,22 @@ import VHDX
 
     // MARK: My parent moved
 
+    /// The link that does not hold is one lower.
+    @Test(arguments: endings) func theParentOfAnotherLink(_ ending: String) throws {
+        try make("base.\(ending)")
+        try snap("base.\(ending)", "mid.\(ending)")
+        try snap("mid.\(ending)", "top.\(ending)")
+        try folder("n")
+        try move("base.\(ending)", "n/base.\(ending)")
+        let refused = try run("vhdrebase", "--parent", "n/base.\(ending)", "top.\(ending)")
+        #expect(refused.exit == 2)
+        let command = "vhdrebase --parent n/base.\(ending) mid.\(ending)"
+        #expect(refused.error.contains("is not its parent, but that of mid.\(ending), below it"), "\(refused.error)")
+        #expect(refused.error.hasSuffix("mend that link: \(command)\n"), "\(refused.error)")
+        #expect(try run("vhdrebase", "--parent", "n/base.\(ending)", "mid.\(ending)").exit == 0)
+        #expect(try run("vhdcat", "-o", "x", "top.\(ending)").exit == 0)
+    }
+
     /// The children of Windows and XenServer, whose parents go to another folder under another name.
     @Test(arguments: [
         ("fat-differential.vhd", "fat-parent.vhd"), ("fat-differential.vhdx", "fat-parent.vhdx"),

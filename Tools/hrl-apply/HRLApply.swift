@@ -142,12 +142,18 @@ struct HRLApply: Tool {
         do {
             let result = try effect.apply(to: disk, order) { progress.update($0.doneByteCount) }
             try disk.close()
+            try checkParents(of: disk)
             return (result, saved)
         } catch {
             var error = error
             if let saved, error.hint == nil { error.hint = "run the same command again, or apply \(saved.path)" }
             throw error
         }
+    }
+
+    /// What the image does not hold itself, of a sector written in part and in an undo log, comes from its parents.
+    func checkParents(of disk: ImageChain) throws(DiskError) {
+        try ReadWitness(disk.layers.dropFirst(), imageOptions.openOptions).check()
     }
 
     /// Opens the image for writing when its undo log is there. The writer's lock is held before anything is saved: what

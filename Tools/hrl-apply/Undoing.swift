@@ -55,6 +55,7 @@ extension HRLApply {
             effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
             time: DiskTimestamp(unixSeconds: ToolRun.now())
         ) { progress.update($0) }
+        try checkParents(of: chain)
         return (UndoOutcome(path, log, isReused: false), pending)
     }
 

@@ -69,12 +69,14 @@ struct HRLDiff: Tool {
         defer { progress.end() }
         if dryRun {
             let (writer, found) = try write(oldDisk, newDisk, to: CountingFile(outputFile), options, progress)
+            try checkUnchanged(oldDisk, newDisk)
             return report(writer, found, newDisk, run)
         }
         try refuseOverwriting(oldDisk, newDisk)
         try run.refuseOverwritingCaseLog(outputFile)
         let pending = try PendingFile(outputFile, replaces: replaces)
         let (writer, found) = try write(oldDisk, newDisk, to: DraftFile(pending.file), options, progress)
+        try checkUnchanged(oldDisk, newDisk)
         try pending.commit()
         progress.end()
         run.addOutput(outputFile, byteCount: try pending.file.byteCount())
@@ -90,6 +92,11 @@ struct HRLDiff: Tool {
             if layer.hasReplayedLog { run.noteReplayedLog(layer.file.path) }
         }
         return chain
+    }
+
+    /// A log made from a mixture would turn no disk into another.
+    private func checkUnchanged(_ old: ImageChain, _ new: ImageChain) throws {
+        for disk in [old, new] { try disk.checkUnchanged(imageOptions.openOptions) }
     }
 
     private func checkSizes(_ old: ImageChain, _ new: ImageChain) throws {

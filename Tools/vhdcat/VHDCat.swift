@@ -80,6 +80,7 @@ struct VHDCat: Tool {
         let hashing = hashes.algorithms.isEmpty ? nil : HashingThread(hashes.algorithms)
         if hashing == nil, !hexdump, writesToStandardOutput {
             try StreamSink(run.out).send(chain, wanted) { progress.update($0 - wanted.lowerBound) }
+            try chain.checkUnchanged(imageOptions.openOptions)
             return []
         }
         let sink = try makeSink(chain, wanted, run)
@@ -93,6 +94,7 @@ struct VHDCat: Tool {
             progress.update(offset - wanted.lowerBound + count)
         }
         let digests = hashing?.finish() ?? []
+        try chain.checkUnchanged(imageOptions.openOptions)
         try sink.finish()
         return digests
     }

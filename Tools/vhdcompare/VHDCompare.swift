@@ -66,14 +66,19 @@ struct VHDCompare: Tool {
             && sides[0].geometry.virtualByteCount != sides[1].geometry.virtualByteCount
         var comparison = Comparison(sides: sides, range: wanted, sizesDiffer: sizesDiffer, isPartial: first)
         if !(first && sizesDiffer) { try compare(&comparison, run) }
+        for (side, format) in zip(sides, [formatA, formatB]) { try side.checkUnchanged(openOptions(format)) }
         if !comparison.isEqual { run.raise(.finding) }
         report(comparison, run)
     }
 
-    private func open(_ path: String, _ format: ImageFormat?, _ run: ToolRun) throws -> ImageChain {
+    private func openOptions(_ format: ImageFormat?) -> OpenOptions {
         var options = imageOptions.openOptions
         options.format = format ?? options.format
-        let chain = try ImageChain.open(path, options)
+        return options
+    }
+
+    private func open(_ path: String, _ format: ImageFormat?, _ run: ToolRun) throws -> ImageChain {
+        let chain = try ImageChain.open(path, openOptions(format))
         run.addInput(path, byteCount: try PosixFile(path).byteCount())
         run.warn(path, chain.findings)
         for layer in chain.layers {

@@ -65,6 +65,7 @@ struct VHDConvert: Tool {
         defer { progress.end() }
         let pending = try PendingFile(target, replaces: newImage.replaces)
         let outcome = try convert(input, plan, pending, progress)
+        try input?.chain.checkUnchanged(imageOptions.openOptions)
         try pending.commit()
         progress.end()
         run.addOutput(
@@ -192,5 +193,6 @@ struct VHDConvert: Tool {
             "vhdconvert", total: chain.geometry.virtualByteCount, output: output, options: progressOptions)
         defer { progress.end() }
         try StreamSink(run.out).send(chain, chain.wholeRange) { progress.update($0) }
+        try chain.checkUnchanged(imageOptions.openOptions)
     }
 }

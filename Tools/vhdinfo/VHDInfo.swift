@@ -93,7 +93,9 @@ struct VHDInfo: Tool {
         guard !hashes.algorithms.isEmpty else { return [] }
         let progress = Progress("hashing", total: byteCount, output: output, options: progressOptions)
         defer { progress.end() }
-        return try FileHash(hashes.algorithms).run(file, byteCount) { progress.update($0) }
+        let digests = try FileHash(hashes.algorithms).run(file, byteCount) { progress.update($0) }
+        try ReadWitness.check(file)
+        return digests
     }
 
     private func printField(_ path: FieldPath, of description: ImageDescription, _ run: ToolRun) throws {

@@ -79,6 +79,7 @@ struct VHDMap: Tool {
                 position = extents[extents.count - 1].end
             }
         }
+        try ReadWitness(source.layers, imageOptions.openOptions).check()
         try writer.end()
     }
 
@@ -100,9 +101,11 @@ struct VHDMap: Tool {
     private func listUnclaimed(_ run: ToolRun) throws {
         var byteCount: UInt64 = 0
         run.closingLine = { Unclaimed.summary(byteCount, run) }
-        var list = Unclaimed(try open(run).layers[0], run: run, style: style)
+        let source = try open(run)
+        var list = Unclaimed(source.layers[0], run: run, style: style)
         defer { byteCount = list.byteCount }
         try list.write()
+        try ReadWitness(source.layers, imageOptions.openOptions).check()
     }
 
     private var style: RowWriter.Style { output.json ? .json : tsv ? .tsv : .text(plain: output.bytes) }

@@ -11,7 +11,8 @@ struct Report {
     /// What is merged away, by name.
     var images: [String] { plan.links + plan.leftovers }
 
-    func lines(plain: Bool) -> [String] {
+    /// - Parameter removed: the merged images that are gone.
+    func lines(plain: Bool, removed: [String]) -> [String] {
         func size(_ byteCount: UInt64) -> String { Quantity.bytes(byteCount, plain: plain) }
         let target = printable(plan.target)
         var what = "nothing to move: it shows the same already"
@@ -28,12 +29,18 @@ struct Report {
         if isDryRun, plan.newBlockByteCount > 0 {
             lines.append("  its file would grow by \(size(plan.newBlockByteCount)) at most")
         }
-        let names = images.map(printable).joined(separator: ", ")
-        if keepsFiles {
-            lines.append("  \(isDryRun ? "would be kept" : "kept"): \(names)")
-        } else {
-            lines.append("  \(isDryRun ? "would be removed" : "removed"): \(names)")
+        func add(_ what: String, _ names: [String]) {
+            if !names.isEmpty { lines.append("  \(what): \(names.map(printable).joined(separator: ", "))") }
         }
+        if keepsFiles {
+            add(isDryRun ? "would be kept" : "kept", images)
+        } else if isDryRun {
+            add("would be removed", images)
+        } else {
+            add("removed", images.filter(removed.contains))
+            add("not removed, renamed or replaced meanwhile", images.filter { !removed.contains($0) })
+        }
+        add("left over", plan.strays)
         return lines
     }
 
@@ -54,7 +61,8 @@ struct Report {
             "new_block_bytes": .unsigned(plan.newBlockByteCount), "resumed": .bool(plan.resumes),
             "invalidated": images(plan.invalidated), "orphaned": images(plan.orphaned),
             "pending_logs": .array(plan.pendingLogs.map(JSONValue.string)),
-            "removed": .array(removed.map(JSONValue.string)),
+            "removed": .array(self.images.filter(removed.contains).map(JSONValue.string)),
+            "left_over": .array(plan.strays.map(JSONValue.string)),
         ]
     }
 }

@@ -28,6 +28,9 @@ struct VHDMerge: Tool {
 
     @Argument(help: "The differencing image whose contents its ancestor is to show.", completion: .file())
     var child: String
+    // A chain named image by image is a mistake with an answer of its own.
+    @Argument(help: .hidden)
+    var others: [String] = []
     @Option(
         help: ArgumentHelp(
             "Merge down to this image of the chain; without it, into the parent.", valueName: "ancestor"),
@@ -53,6 +56,11 @@ struct VHDMerge: Tool {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        guard others.isEmpty else {
+            throw ValidationError(
+                "\(others.count + 1) images are named: name the top one only, and the lowest, which takes its data, with "
+                    + "--into, as in: vhdmerge --into LOWEST TOP")
+        }
         if throttle?.byteCount == 0 { throw ValidationError("--throttle 0 would never end") }
     }
 
@@ -64,23 +72,23 @@ struct VHDMerge: Tool {
         let report = Report(plan: merge.plan, isDryRun: dryRun, keepsFiles: keep)
         run.result = report.document(isDone: false, removed: [])
         warnOfFindings(merge, run)
-        if dryRun, !output.json, !output.quiet { try show(report, run) }
+        if dryRun, !output.json, !output.quiet { try show(report, [], run) }
         try refuseBreaking(merge.plan)
         warnOfWork(merge.plan, run)
         if !dryRun {
             do { try perform(merge) } catch {
-                run.result = report.document(
-                    isDone: false, removed: report.images.filter { (try? PosixFile($0)) == nil })
+                run.result = report.document(isDone: false, removed: merge.removed)
                 throw error
             }
             run.addOutput(merge.plan.target, byteCount: try PosixFile(merge.plan.target).byteCount())
-            run.result = report.document(isDone: true, removed: keep ? [] : report.images)
+            run.result = report.document(isDone: true, removed: merge.removed)
+            warnOfRemaining(report, merge.removed, run)
         }
-        if !dryRun, !output.json, !output.quiet { try show(report, run) }
+        if !dryRun, !output.json, !output.quiet { try show(report, merge.removed, run) }
     }
 
-    private func show(_ report: Report, _ run: ToolRun) throws {
-        for line in report.lines(plain: output.bytes) { try run.out.line(line) }
+    private func show(_ report: Report, _ removed: [String], _ run: ToolRun) throws {
+        for line in report.lines(plain: output.bytes, removed: removed) { try run.out.line(line) }
         try run.out.flush()
     }
 
@@ -96,10 +104,24 @@ struct VHDMerge: Tool {
             }
         } catch {
             var error = error
-            if error.hint == nil, error.kind == .io {
-                error.hint = "nothing is lost: \(child) reads as before, and the same command again completes the merge"
-            }
+            error.hint = error.hint ?? hint(after: error, merge)
             throw error
+        }
+    }
+
+    private func hint(after error: DiskError, _ merge: Merge) -> String? {
+        guard !merge.removed.contains(child) else { return "\(merge.plan.target) shows what \(child) showed" }
+        if let broken = merge.childError() {
+            return "\(child) does not read any more: \(broken.path): \(broken.explanation)"
+        }
+        guard error.kind == .io else { return nil }
+        return "nothing is lost: \(child) reads as before, and the same command again completes the merge"
+    }
+
+    private func warnOfRemaining(_ report: Report, _ removed: [String], _ run: ToolRun) {
+        guard !keep else { return }
+        for path in report.images where !removed.contains(path) {
+            run.warn(path, "it was renamed or replaced during the merge: it is not removed, and no longer needed")
         }
     }
 
@@ -121,6 +143,12 @@ struct VHDMerge: Tool {
         if plan.resumes {
             run.warn(
                 child, "a merge of this chain was interrupted before; \(dryRun ? "it would be" : "it is") completed")
+        }
+        for path in plan.strays {
+            run.warn(
+                path,
+                "it seems left over from an earlier merge of this chain, which was interrupted: its parent is gone, and "
+                    + "its data is in \(plan.target); it is not removed, since nothing proves that")
         }
         for image in plan.invalidated {
             run.warn(image.path, "a child of \(image.parent): it will not read right after the merge")

@@ -22,6 +22,8 @@ struct VHDReplica: ParsableCommand {
         version: versionText,
         subcommands: [Protect.self, Start.self, Sync.self, Status.self, Unprotect.self])
 
+    static func main() { runProgram(Self.self) }
+
     mutating func run() throws {
         throw ValidationError("a verb is missing: protect, start, sync, status or unprotect")
     }

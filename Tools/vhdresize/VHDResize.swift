@@ -39,9 +39,10 @@ struct VHDResize: Tool {
     static func main() {
         let options = CommandLine.arguments.dropFirst().prefix { $0 != "--" }
         if let size = options.first(where: { $0.hasPrefix("-") && SizeArgument(argument: $0) != nil }) {
-            exit(withError: ValidationError("a difference with a minus goes behind --, as in: IMAGE -- \(size)"))
+            endProgram(
+                Self.self, ValidationError("a difference with a minus goes behind --, as in: IMAGE -- \(size)"))
         }
-        main(nil)
+        runProgram(Self.self)
     }
 
     func perform(_ run: ToolRun) throws {

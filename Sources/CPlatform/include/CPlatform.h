@@ -31,6 +31,9 @@ int vt_clone_range(int target, uint64_t target_offset, int source, uint64_t sour
 /// copy_file_range. Bytes copied or -errno.
 int64_t vt_copy_range(int target, uint64_t target_offset, int source, uint64_t source_offset, uint64_t count);
 
+/// Bytes that a pipe can hold, or -errno.
+int64_t vt_pipe_size(int pipe);
+
 /// sendfile from a position of `source` to the current position of `target`. Bytes sent or -errno.
 int64_t vt_send_file(int target, int source, uint64_t source_offset, uint64_t count);
 

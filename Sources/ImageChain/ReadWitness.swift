@@ -1,0 +1,67 @@
+public import BlockIO
+public import DiskModel
+
+/// Sees, when reading has come to its end, whether what was read is still what was opened: somebody who merges into an
+/// image or writes it meanwhile makes a mixture of what a reader gets.
+///
+/// What counts is the open file, whatever its name is now: of an image that was merged away the reader still has all bytes.
+/// Of a file that was written it cannot be known which bytes were read before and which after, so that it counts as
+/// changed though they may all be right, as they are in the leaf of a merge: nothing shows a reader that its own leaf is the
+/// one that is merged, and not a child of it.
+public struct ReadWitness: Sendable {
+    private let layers: [any DiskLayer]
+    private let options: OpenOptions
+
+    /// - Parameters:
+    ///   - layers: as they were opened for reading, at any time before `check`: the files remember how they were then.
+    ///   - options: with which they were opened.
+    public init(_ layers: some Sequence<any DiskLayer>, _ options: OpenOptions = .init()) {
+        (self.layers, self.options) = (Array(layers), options)
+    }
+
+    /// To be called after the last read, and before anything is made of what was read.
+    /// - Throws: `.refused` with the first file that was changed since it was opened; `.io`.
+    public func check() throws(DiskError) {
+        for layer in layers {
+            guard let file = Self.hostFile(of: layer.file) else { continue }
+            try Self.check(file)
+            // Where the time of the last write is coarse, or was set back.
+            guard isSame(layer, file) else { throw Self.changed(file) }
+        }
+    }
+
+    /// For one whose bytes were read as they are.
+    public static func check(_ file: PosixFile) throws(DiskError) {
+        let now: PosixFile.Version
+        do throws(IOError) { now = try file.version() } catch { throw DiskError(error) }
+        guard now == file.versionAtOpening else { throw changed(file) }
+    }
+
+    /// The id by which children know it, and the mark of a merge, read from the file anew. A raw disk has neither.
+    private func isSame(_ layer: any DiskLayer, _ file: PosixFile) -> Bool {
+        guard layer.format != .raw else { return true }
+        var options = options
+        options.format = layer.format
+        guard let now = try? ImageOpener.layer(reading: file, options) else { return false }
+        return now.identity == layer.identity && now.hasUnfinishedMerge == layer.hasUnfinishedMerge
+    }
+
+    /// Below the overlay in which a pending log was replayed, too.
+    private static func hostFile(of file: any BlockFile) -> PosixFile? {
+        var file = file
+        while let overlay = file as? OverlayFile { file = overlay.base }
+        return file.hostFile
+    }
+
+    private static func changed(_ file: PosixFile) -> DiskError {
+        DiskError(.refused, path: file.path, "was changed while it was being read", hint: "read it again")
+    }
+}
+
+extension ImageChain {
+    /// Sees that no image of the chain was changed since it was opened.
+    /// - Throws: as `ReadWitness`.
+    public func checkUnchanged(_ options: OpenOptions = .init()) throws(DiskError) {
+        try ReadWitness(layers, options).check()
+    }
+}
