@@ -43,7 +43,7 @@ public struct ReadWitness: Sendable {
         var options = options
         options.format = layer.format
         guard let now = try? ImageOpener.layer(reading: file, options) else { return false }
-        return now.identity == layer.identity && now.hasUnfinishedMerge == layer.hasUnfinishedMerge
+        return now.identity == layer.identity && now.unfinishedMerge == layer.unfinishedMerge
     }
 
     /// Below the overlay in which a pending log was replayed, too.
