@@ -174,6 +174,7 @@ import Testing
             try #require(calls < 10_000)
         }
         #expect(calls > 4 && disk.writeCount == 0)
-        #expect(closedAt.allSatisfy { $0 == calls - 1 }, "closed before the call \(calls - 1): \(closedAt)")
+        // The write that closes it may fail with its bytes in the file.
+        #expect(closedAt.allSatisfy { $0 >= calls - 2 }, "closed before the call \(calls - 2): \(closedAt)")
     }
 }
