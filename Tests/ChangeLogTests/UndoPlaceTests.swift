@@ -81,6 +81,23 @@ import Testing
         #expect(try reason(open, LogEffect(of: [first])).contains("of other logs"))
     }
 
+    /// Of whole sectors, so that recovery finds its blocks: damaged when it was whole, or cut off before its last block.
+    @Test func notClosedAndWhole() throws {
+        let writes: [(UInt64, [UInt8]?, UInt64)] = [(512, .init(repeating: 1, count: 512), 0), (8192, nil, 4096)]
+        let effect = try LogEffect(of: [try LogReader(try makeLog(writes, after: GUID(7), id: GUID(1)))])
+        let file = MemoryFile(path: "undo")
+        _ = try UndoLog.save(effect, of: disk, into: file, time: time)
+        var header = try LogHeader(from: file)
+        header.eolLocation = 0
+        try file.write(header.sealed(), at: 0)
+        #expect(try reason(file, effect).contains("is not closed, and holds all"))
+        let cut = MemoryFile(Array(file.allBytes.dropLast(4096)), path: "undo")
+        guard case .unclosed = try place(cut, effect) else {
+            Issue.record("\(try reason(cut, effect))")
+            return
+        }
+    }
+
     @Test func rotten() throws {
         let file = MemoryFile(undo.contents, path: "undo")
         try file.write([0xaa], at: 8192 + 100)

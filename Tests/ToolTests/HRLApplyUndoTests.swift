@@ -210,6 +210,12 @@ import VHDX
         _ = try scratch.write("undo.hrl", saved)
         #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
         #expect(try contents() == before)
+        // The other way round: what is saved beyond what is written now was not compared with the disk.
+        #expect(try apply("--to", "disk.vhdx", "--undo", "all.hrl", "1.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "all.hrl").exit == 0)
+        let more = try apply("--until-record", "1", "--to", "disk.vhdx", "--undo", "all.hrl", "1.hrl")
+        #expect(more.exit == 2 && more.error.contains("bytes that will not be written now"), "\(more.error)")
+        #expect(try contents() == before)
     }
 
     /// Taken back, used, and the same logs once more: what was saved first is of another time.

@@ -38,7 +38,9 @@ struct HRLApply: Tool {
         name: [.customShort("f"), .customLong("force")],
         help: "Replace a file at UNDO that is not the undo log of these logs; never after an interrupted run.")
     var force = false
-    @Option(help: ArgumentHelp("Stop before the first write after this time.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp(
+            "Stop before the first write after this time, such as 2026-11-22T20:14:03Z.", valueName: "time"))
     var until: TimeArgument?
     @Option(help: ArgumentHelp("Stop after so many writes, counted through all logs.", valueName: "n"))
     var untilRecord: UInt64?
