@@ -11,6 +11,9 @@ final class MergeMover: Sendable {
         var feed: MergeFeed
         var doneByteCount: UInt64 = 0
         var failure: DiskError?
+        /// The target was cut. An error of the other thread counts first: its writer may have taken a growth back.
+        var cut: DiskError?
+        var isOver: Bool { failure != nil || cut != nil }
         /// Whether the file system still takes blocks to be shared.
         var canShare = true
     }
@@ -18,13 +21,16 @@ final class MergeMover: Sendable {
     private let target: any WritableDiskLayer
     /// The target over its own parents, for zeros: what reads as zeros already stays as it is.
     private let disk: ImageChain
+    private let length: GrowingLength
     private let totalByteCount: UInt64
     private let state: Mutex<State>
 
     init(
-        _ feed: MergeFeed, into target: any WritableDiskLayer, over below: [any DiskLayer], total: UInt64
+        _ feed: MergeFeed, into target: any WritableDiskLayer, over below: [any DiskLayer], total: UInt64,
+        watching length: GrowingLength
     ) throws(DiskError) {
         self.target = target
+        self.length = length
         disk = try ImageChain(leafFirst: [target] + below, writableLeaf: target)
         totalByteCount = total
         state = Mutex(State(feed: feed))
@@ -35,8 +41,9 @@ final class MergeMover: Sendable {
         DispatchQueue.concurrentPerform(iterations: 2) { _ in
             let buffer = IOBuffer(byteCount: 256 << 10)
             do throws(DiskError) {
-                while let piece = try next() {
+                while let piece = try next(), try look() {
                     try move(piece, buffer)
+                    guard try look() else { return }
                     let done = state.withLock { state in
                         state.doneByteCount += piece.byteCount
                         return state.doneByteCount
@@ -47,12 +54,22 @@ final class MergeMover: Sendable {
                 state.withLock { $0.failure = $0.failure ?? error }
             }
         }
-        if let failure = state.withLock({ $0.failure }) { throw failure }
+        if let failure = state.withLock({ $0.failure ?? $0.cut }) { throw failure }
+    }
+
+    /// Sees that nobody cut the target; otherwise the work is over.
+    private func look() throws(DiskError) -> Bool {
+        do throws(DiskError) { try length.check() } catch {
+            guard error.kind == .refused else { throw error }
+            state.withLock { $0.cut = $0.cut ?? error }
+            return false
+        }
+        return true
     }
 
     private func next() throws(DiskError) -> MergeFeed.Piece? {
         try state.withLock { (state) throws(DiskError) in
-            guard state.failure == nil else { return nil }
+            guard !state.isOver else { return nil }
             return try state.feed.next()
         }
     }

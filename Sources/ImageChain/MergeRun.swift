@@ -56,14 +56,16 @@ struct MergeRun: Sendable {
             if plan.pinsZeros { try pinZeros() }
             let id = try format == .vhdx ? promise() : rename()
             let (links, target) = try prepare(id)
+            let length = try GrowingLength(files.target)
             do {
-                try move(links, target, progress)
+                try move(links, target, watching: length, progress)
             } catch {
-                // Brings the target to rest where that works; the links still show everything.
-                try? target.close()
+                // Brings the target to rest where that works; the links still show everything. One that was cut stays as it
+                // is: closed, it would have its old length again, and look whole.
+                if length.holds { try? target.close() }
                 throw error
             }
-            try finish(target, id)
+            try finish(target, id, length)
         }
         try settle(keepsFiles: keepsFiles)
     }
@@ -180,18 +182,23 @@ struct MergeRun: Sendable {
 
     /// Step 3, but for closing.
     private func move(
-        _ links: [any DiskLayer], _ target: any WritableDiskLayer,
+        _ links: [any DiskLayer], _ target: any WritableDiskLayer, watching length: GrowingLength,
         _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
     ) throws(DiskError) {
         let mover = try MergeMover(
             MergeFeed(links, shareDevice: target.file.hostFile?.identity.device), into: target, over: below,
-            total: plan.dataByteCount + plan.zeroByteCount)
+            total: plan.dataByteCount + plan.zeroByteCount, watching: length)
         try mover.run(progress)
     }
 
     /// The end of step 3, and 4.
-    private func finish(_ target: any WritableDiskLayer, _ id: GUID?) throws(DiskError) {
+    private func finish(
+        _ target: any WritableDiskLayer, _ id: GUID?, _ length: GrowingLength
+    ) throws(DiskError) {
         func close() throws(DiskError) -> ImageChain {
+            // Looked at between: the flush lasts, and closing makes what was cut long again.
+            try target.flush()
+            try length.check()
             try target.close()
             if plan.newVirtualByteCount < plan.oldVirtualByteCount {
                 try resizeTarget(to: plan.newVirtualByteCount, id)
@@ -205,7 +212,8 @@ struct MergeRun: Sendable {
 
     /// Steps 5 to 8.
     private func settle(keepsFiles: Bool) throws(DiskError) {
-        try files.checkTarget()
+        let length = try GrowingLength(files.target)
+        try checkTarget(length)
         let between = files.links.dropFirst() + files.leftovers
         let isMixed = !plan.changesNothing || plan.resumes
         if !between.isEmpty { try relinkLeaf(keepsTrace: true) }
@@ -216,9 +224,18 @@ struct MergeRun: Sendable {
             if format == .vhdx, isMixed { try VHDXLinkEditor.setMerge(files.links[0], to: nil) }
             return
         }
-        for file in between.reversed() { try remove(file) }
+        if !between.isEmpty { try checkTarget(length) }
+        for file in between.reversed() { try remove(file, length) }
         try endMerge()
-        try remove(files.links[0])
+        try checkTarget(length)
+        try remove(files.links[0], length)
+    }
+
+    /// A last look at the target before something leads to it alone: its name, its length, all of its tables.
+    private func checkTarget(_ length: GrowingLength) throws(DiskError) {
+        try files.checkTarget()
+        try length.check()
+        try ImageChain.checkTables([ImageOpener.layer(reading: files.target)])
     }
 
     private func endMerge() throws(DiskError) {
@@ -246,8 +263,9 @@ struct MergeRun: Sendable {
         }
     }
 
-    private func remove(_ file: any BlockFile) throws(DiskError) {
+    private func remove(_ file: any BlockFile, _ length: GrowingLength) throws(DiskError) {
         try files.checkTarget()
+        try length.check()
         do throws(IOError) { try files.remove(file) } catch {
             var failure = DiskError(error, doing: "removing a merged image")
             failure.hint = "its data is in \(files.target.path); remove the file by hand"

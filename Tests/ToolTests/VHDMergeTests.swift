@@ -155,6 +155,23 @@ import VHDX
         #expect(try chain.difference(chain.names[0]) == nil)
     }
 
+    /// Somebody without the lock cuts the target: all files stay, and a second run does not take it for whole either.
+    @Test(arguments: kinds, [false, true]) func theTargetIsCut(_ kind: TestImageKind, keeping: Bool) throws {
+        let chain = try TestChain(kind, in: scratch.folder, children: 2, runs: 8, of: 256 << 10)
+        let base = scratch.path(chain.names[0])
+        let arguments = ["--throttle", "2M", "--into", chain.names[0], chain.leaf] + (keeping ? ["--keep"] : [])
+        let tool = try RunningTool("vhdmerge", arguments, folder: scratch.folder)
+        usleep(500_000)
+        #expect(tool.isRunning)
+        let byteCount = try fileBytes(base).count
+        try #require(unsafe truncate(base, byteCount / 2) == 0)
+        #expect(tool.end() == 2 && tool.error.contains("was cut to \(byteCount / 2) bytes"), "\(tool.error)")
+        #expect(try scratch.names() == chain.names.sorted())
+        let again = try runTool("vhdmerge", ["--into", chain.names[0], chain.leaf], folder: scratch.folder)
+        #expect(again.exit == 2 && again.error.hasPrefix("vhdmerge: "), "\(again.error)")
+        #expect(try scratch.names() == chain.names.sorted())
+    }
+
     @Test(arguments: kinds) func childrenOfTheChild(_ kind: TestImageKind) throws {
         var chain = try chain(kind, children: 1)
         let middle = chain.leaf
