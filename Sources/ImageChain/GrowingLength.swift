@@ -2,11 +2,11 @@ import BlockIO
 import DiskModel
 import Synchronization
 
-/// The length of a file that is written and may only grow meanwhile: where it is shorter than it was, somebody without the
-/// lock cut it, and what stood behind the cut is lost, also when it grew again since.
+/// The length of a file that is written and may only grow meanwhile: where it is shorter than it was, somebody without
+/// the lock cut it, and what stood behind the cut is lost, also when it grew again since.
 ///
 /// A cut is seen when it is looked for before the file's next growth. Writers here make a file longer for whole blocks,
-/// under the image's lock, so that looking right before and after each piece leaves a cut no more than that moment to hide.
+/// under the image's lock, so that looking right before and after each piece leaves a cut no more than that to hide in.
 final class GrowingLength: Sendable {
     private let file: any BlockFile
     private let seenByteCount: Mutex<UInt64>
@@ -19,7 +19,7 @@ final class GrowingLength: Sendable {
 
     /// - Throws: `.refused` when the file was longer before; `.io`.
     func check() throws(DiskError) {
-        // Measured inside: of two that look at the same time, the later must not find the earlier one's longer file gone.
+        // Measured inside: of two that look at once, the slower one must not hold its older, shorter length for a cut.
         let (now, before) = try seenByteCount.withLock { (seen) throws(DiskError) in
             let (now, before) = (try Self.length(file), seen)
             seen = max(seen, now)
@@ -29,7 +29,7 @@ final class GrowingLength: Sendable {
         throw DiskError(
             .refused, path: file.path,
             "it was cut to \(now) bytes by another program during the merge, after it had \(before)",
-            hint: "no image was removed since; what was cut off is lost: bring the file back from a copy, made before the merge")
+            hint: "no image was removed since; what was cut off is lost: bring the file back from an earlier copy")
     }
 
     /// Whether it is as long as it ever was, as far as that can be told.
