@@ -11,7 +11,7 @@ final class MergeMover: Sendable {
         var feed: MergeFeed
         var doneByteCount: UInt64 = 0
         var failure: DiskError?
-        /// The target was cut. An error of the other thread counts first: its writer may have taken a growth back.
+        /// The target seems cut.
         var cut: DiskError?
         var isOver: Bool { failure != nil || cut != nil }
         /// Whether the file system still takes blocks to be shared.
@@ -54,17 +54,19 @@ final class MergeMover: Sendable {
                 state.withLock { $0.failure = $0.failure ?? error }
             }
         }
-        if let failure = state.withLock({ $0.failure ?? $0.cut }) { throw failure }
+        let (failure, cut) = state.withLock { ($0.failure, $0.cut) }
+        // An I/O error of the other thread counts first: a growth that failed may have been taken back.
+        if let failure, failure.kind == .io { throw failure }
+        if let cut { throw length.confirm(cut) }
+        try length.check()
+        if let failure { throw failure }
     }
 
     /// Sees that nobody cut the target; otherwise the work is over.
     private func look() throws(DiskError) -> Bool {
-        do throws(DiskError) { try length.check() } catch {
-            guard error.kind == .refused else { throw error }
-            state.withLock { $0.cut = $0.cut ?? error }
-            return false
-        }
-        return true
+        guard let loss = try length.loss() else { return true }
+        state.withLock { $0.cut = $0.cut ?? loss }
+        return false
     }
 
     private func next() throws(DiskError) -> MergeFeed.Piece? {

@@ -52,22 +52,44 @@ struct MergeRun: Sendable {
     func perform(
         keepsFiles: Bool, _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
     ) throws(DiskError) {
-        if !plan.changesNothing {
-            if plan.pinsZeros { try pinZeros() }
-            let id = try format == .vhdx ? promise() : rename()
-            let (links, target) = try prepare(id)
-            let length = try GrowingLength(files.target)
-            do {
-                try move(links, target, watching: length, progress)
-            } catch {
-                // Brings the target to rest where that works; the links still show everything. One that was cut stays as it
-                // is: closed, it would have its old length again, and look whole.
-                if length.holds { try? target.close() }
-                throw error
-            }
-            try finish(target, id, length)
+        let length = try GrowingLength(files.target)
+        do {
+            if !plan.changesNothing { try fill(length, progress) }
+            try settle(keepsFiles: keepsFiles, length)
+        } catch {
+            if length.isCut { disown() }
+            throw error
         }
-        try settle(keepsFiles: keepsFiles)
+    }
+
+    /// Steps 0 to 4.
+    private func fill(
+        _ length: GrowingLength, _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
+    ) throws(DiskError) {
+        if plan.pinsZeros { try pinZeros() }
+        try length.check()
+        let id = try format == .vhdx ? promise() : rename()
+        let (links, target) = try prepare(id, length)
+        do {
+            try move(links, target, length, progress)
+        } catch {
+            // Brings the target to rest where that works; the links still show everything. One that seems cut stays as it
+            // is: closed, it would have its old length again.
+            if !length.seemsCut { try? target.close() }
+            throw error
+        }
+        try finish(target, id, length)
+    }
+
+    /// Bytes of the target are gone, and what was written after the cut may have made it long again: nothing but this sign
+    /// would tell the next one who opens it. Where even that cannot be written, its tables lead nowhere.
+    private func disown() {
+        let merge = UnfinishedMerge.ofCutTarget
+        guard format == .vhdx else {
+            guard let id = try? currentIdentity().id else { return }
+            return (try? VHDLinkEditor.beginMerge(files.target, as: id, leaf: merge)) ?? ()
+        }
+        try? VHDXLinkEditor.setUnfinishedMerge(files.target, to: merge)
     }
 
     // MARK: Steps
@@ -148,13 +170,18 @@ struct MergeRun: Sendable {
     }
 
     /// The end of step 1, and step 2, while nobody reads.
-    private func prepare(_ id: GUID?) throws(DiskError) -> (links: [any DiskLayer], target: any WritableDiskLayer) {
+    private func prepare(
+        _ id: GUID?, _ length: GrowingLength
+    ) throws(DiskError) -> (links: [any DiskLayer], target: any WritableDiskLayer) {
         var links: [any DiskLayer] = []
         for file in files.links { links.append(try ImageOpener.layer(reading: file)) }
         var target: (any WritableDiskLayer)?
         func open() throws(DiskError) -> ImageChain {
             let size = max(plan.newVirtualByteCount, plan.oldVirtualByteCount)
             if size > plan.oldVirtualByteCount { try resizeTarget(to: size, id) }
+            // An edit may have ended by making it shorter.
+            try length.begin()
+            try checkTables()
             let opened = try openTarget(id)
             target = opened
             return try ImageChain(leafFirst: links + [opened] + below)
@@ -182,7 +209,7 @@ struct MergeRun: Sendable {
 
     /// Step 3, but for closing.
     private func move(
-        _ links: [any DiskLayer], _ target: any WritableDiskLayer, watching length: GrowingLength,
+        _ links: [any DiskLayer], _ target: any WritableDiskLayer, _ length: GrowingLength,
         _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
     ) throws(DiskError) {
         let mover = try MergeMover(
@@ -211,8 +238,9 @@ struct MergeRun: Sendable {
     // MARK: The links
 
     /// Steps 5 to 8.
-    private func settle(keepsFiles: Bool) throws(DiskError) {
-        let length = try GrowingLength(files.target)
+    private func settle(keepsFiles: Bool, _ length: GrowingLength) throws(DiskError) {
+        // Closing gave back what was reserved.
+        try length.begin()
         try checkTarget(length)
         let between = files.links.dropFirst() + files.leftovers
         let isMixed = !plan.changesNothing || plan.resumes
@@ -222,7 +250,7 @@ struct MergeRun: Sendable {
             if isMixed || !between.isEmpty { try relinkLeaf(keepsTrace: false) }
             try endMerge()
             if format == .vhdx, isMixed { try VHDXLinkEditor.setMerge(files.links[0], to: nil) }
-            return
+            return try checkTarget(length)
         }
         if !between.isEmpty { try checkTarget(length) }
         for file in between.reversed() { try remove(file, length) }
@@ -235,6 +263,10 @@ struct MergeRun: Sendable {
     private func checkTarget(_ length: GrowingLength) throws(DiskError) {
         try files.checkTarget()
         try length.check()
+        try checkTables()
+    }
+
+    private func checkTables() throws(DiskError) {
         try ImageChain.checkTables([ImageOpener.layer(reading: files.target)])
     }
 

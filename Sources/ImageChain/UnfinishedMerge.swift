@@ -13,6 +13,13 @@ public struct UnfinishedMerge: Sendable, Equatable {
     public let bearer: String?
     /// Whether the chain shows a mixture: the image with which the merge was begun is none of it.
     public let showsMixture: Bool
+    /// Whether another program cut the target while it was written: no image hides that.
+    public let hasCutTarget: Bool
+
+    /// What a target names as the image the merge was begun with, where bytes of it were cut off meanwhile: none.
+    static let ofCutTarget = GUID(0x9F1B_27C4, 0x5E60, 0x4D3A, 0xA4C8_13E9_7B52_0D6F)
+    private static let cutMeaning = "was ended by another program's cutting it: bytes are missing"
+    private static let cutRepair = "what was cut off is lost: bring the file back from an earlier copy"
 
     /// The one furthest down, which being completed from the leaf takes those above along; nil where no image bears the
     /// sign of a merge.
@@ -30,6 +37,7 @@ public struct UnfinishedMerge: Sendable, Equatable {
         let layers = links.map(\.layer)
         showsMixture = Self.mixture(in: layers) != nil
         let merge = index + 1 < layers.count ? layers[index + 1].unfinishedMerge : nil
+        hasCutTarget = merge == Self.ofCutTarget
         bearer = merge.flatMap { id in links.prefix(index + 1).first { $0.layer.bears(merge: id) }?.path }
     }
 
@@ -51,15 +59,18 @@ public struct UnfinishedMerge: Sendable, Equatable {
     ) throws(DiskError) -> [Finding] {
         guard let index = mixture(in: layers) else { return [] }
         let path = layers[index].file.path
+        let isCut = layers[index].unfinishedMerge == ofCutTarget
         let error = FormatError(
             .unfinishedMerge, field: "a merge", offset: 0,
-            "into it was interrupted: it holds a mixture, which only the image that the merge was begun with hides",
+            isCut
+                ? "into it \(cutMeaning), and it holds a mixture"
+                : "into it was interrupted: it holds a mixture, which only the image that the merge was begun with hides",
             section: "")
         guard !accepted.contains(.unfinishedMerge) else { return [Finding(.error, error)] }
         throw DiskError(
             error, path: path,
-            hint: "vhdmerge of that image completes it (--parent-dir where an image was moved); "
-                + "--accept CHAIN002 reads the mixture")
+            hint: (isCut ? cutRepair : "vhdmerge of that image completes it (--parent-dir where an image was moved)")
+                + "; --accept CHAIN002 reads the mixture")
     }
 
     /// Whether one of a pair bears the sign of a merge of the first into the second: in VHDX the child, a second id that
@@ -83,7 +94,11 @@ public struct UnfinishedMerge: Sendable, Equatable {
     }
 
     /// For a person.
-    public var meaning: String { "until it is, only the image with which it was started reads right" }
+    public var meaning: String {
+        hasCutTarget
+            ? "another program cut it meanwhile, and bytes are missing"
+            : "until it is, only the image with which it was started reads right"
+    }
 
     /// What completes it.
     /// - Parameter leafPath: the image the chain was opened by.
@@ -91,6 +106,9 @@ public struct UnfinishedMerge: Sendable, Equatable {
         let reason = "a merge into \(target ?? "its parent") was interrupted"
         guard let target else {
             return ChainRepair(.merge, "\(reason): once that is found again, vhdinfo --chain says how to complete it")
+        }
+        guard !hasCutTarget else {
+            return ChainRepair(.merge, "a merge into \(target) \(Self.cutMeaning); \(Self.cutRepair)")
         }
         guard !showsMixture else {
             return ChainRepair(

@@ -161,6 +161,7 @@ struct Writer: Sendable {
                 "no room for another block: the file of a dynamic or differencing VHD ends at 2 TiB")
         }
         let end = (offset + count * stride).roundedUp(to: sectorByteCount)
+        try file.checkLength(atLeast: footerOffset)
         do {
             try file.write(footer, at: end)
         } catch {

@@ -86,6 +86,7 @@ extension Writer {
         guard end <= Layout.maximumFileByteCount else {
             throw DiskError(.refused, path: path, "the file would grow above 192 TiB")
         }
+        try file.checkLength(atLeast: before)
         try file.resize(to: end)
         map.fileByteCount = end
         do {

@@ -40,6 +40,16 @@ public final class RecordedFolder: Sendable {
         }
     }
 
+    /// What is there now.
+    public var files: [String: MemoryFile.Contents] {
+        state.withLock { state in
+            var files: [String: MemoryFile.Contents] = [:]
+            for (name, contents) in zip(state.names, state.contents) { files[name] = contents }
+            for case .removal(let index) in state.steps { files[state.names[index]] = nil }
+            return files
+        }
+    }
+
     public var stepCount: Int { state.withLock { $0.steps.count } }
 
     /// The names that a cut image has, and what is in the files.
