@@ -78,74 +78,43 @@ public struct UndoLog: Sendable, Equatable {
 
 /// Ranges of a disk on their way to an undo log.
 private struct UndoSaving {
+    /// Read at once, and a multiple of the unit.
     static let pieceByteCount: UInt64 = 1 << 20
     /// Zeros in so long a run, at a multiple of it, are saved as zeros also where the image stores them.
-    static let unit: UInt64 = 64 << 10
+    static let unitByteCount = 64 << 10
 
-    let writer: LogWriter
-    let time: DiskTimestamp
     private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
     private var extents: UndoExtents
-    /// A run of zeros not yet in the log.
-    private var zeros: Range<UInt64> = 0..<0
-    private(set) var byteCount: UInt64 = 0
+    private var writes: JoinedWrites
+    /// Bytes saved, zeros among them.
+    var byteCount: UInt64 { writes.byteCount }
 
     init(_ disk: any VirtualDisk, _ writer: LogWriter, _ time: DiskTimestamp) {
-        (self.writer, self.time) = (writer, time)
         extents = UndoExtents(disk)
+        writes = JoinedWrites(writer, time, unitByteCount: Self.unitByteCount)
     }
 
     mutating func save(_ range: Range<UInt64>) throws(DiskError) {
         var position = range.lowerBound
         while position < range.upperBound {
             let run = try extents.run(at: position, upTo: range.upperBound)
-            if run.source == nil { try addZeros(run.range) } else { try saveData(run) }
+            if run.source == nil { try writes.append(zeros: run.range) } else { try saveData(run) }
             position = run.range.upperBound
         }
-        byteCount += range.upperBound - range.lowerBound
     }
 
     private mutating func saveData(_ run: UndoRun) throws(DiskError) {
+        let buffer = buffer
         var position = run.range.lowerBound
         while position < run.range.upperBound {
             let stop = (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount)
             let piece = position..<min(run.range.upperBound, stop)
             try run.read(piece, into: buffer)
-            try savePiece(piece)
+            try writes.append(buffer.bytes(0..<Int(piece.upperBound - position)), at: position)
             position = piece.upperBound
         }
     }
 
-    /// Saves what stands at the start of the buffer.
-    private mutating func savePiece(_ piece: Range<UInt64>) throws(DiskError) {
-        let buffer = buffer
-        var start = piece.lowerBound
-        while start < piece.upperBound {
-            let end = min(piece.upperBound, (start + Self.unit).roundedDown(to: Self.unit))
-            let bytes = buffer.bytes(Int(start - piece.lowerBound)..<Int(end - piece.lowerBound))
-            if isZero(bytes) {
-                try addZeros(start..<end)
-            } else {
-                try finish()
-                try writer.append(bytes, at: start, time: time, joining: true)
-            }
-            start = end
-        }
-    }
-
-    private mutating func addZeros(_ range: Range<UInt64>) throws(DiskError) {
-        if !zeros.isEmpty, zeros.upperBound == range.lowerBound {
-            zeros = zeros.lowerBound..<range.upperBound
-        } else {
-            try finish()
-            zeros = range
-        }
-    }
-
-    /// Brings the run of zeros into the log.
-    mutating func finish() throws(DiskError) {
-        guard !zeros.isEmpty else { return }
-        try writer.appendZeroes(zeros, time: time)
-        zeros = 0..<0
-    }
+    /// Brings the last run of zeros into the log.
+    mutating func finish() throws(DiskError) { try writes.finish() }
 }

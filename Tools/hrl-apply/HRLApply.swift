@@ -60,13 +60,16 @@ struct HRLApply: Tool {
 
     func perform(_ run: ToolRun) throws {
         raiseOpenFileLimit(for: logs.count)
-        let readers = try open(run)
-        let ordered = try ordered(readers, run)
+        let options = HRLReadOptions(accepting: imageOptions.openOptions.accepted)
+        let opened = try ClosedLogs(logs, options, isChain: !unlinked) {
+            run.addInput($0.file.path, byteCount: $0.fileByteCount)
+        }
+        run.warn(to, opened.findings)
         try refuseTargetAmongLogs()
         let progress = Progress("hrl-apply", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         // Opening for writing may replay the image's own log: what cannot be applied must be known before.
-        let (chain, effect) = try rehearse(ordered, run)
+        let (chain, effect) = try rehearse(opened.readers, run)
         let order = strict ? ApplyOrder.strict : .coalesced
         if dryRun {
             let saved = try undo.flatMap { try rehearseUndo($0, effect, of: chain, run) }
@@ -76,27 +79,6 @@ struct HRLApply: Tool {
         progress.end()
         run.addOutput(to, byteCount: try? PosixFile(to).byteCount())
         report(effect, writtenByteCount: result.writtenByteCount, saved, run)
-    }
-
-    private func open(_ run: ToolRun) throws -> [LogReader] {
-        let options = HRLReadOptions(accepting: imageOptions.openOptions.accepted)
-        return try logs.map { path in
-            do {
-                let reader = try LogReader(try PosixFile(path), options: options)
-                run.addInput(path, byteCount: reader.fileByteCount)
-                return reader
-            } catch var error as DiskError where error.isUnclosedLog {
-                error.hint = "hrl-check --recover makes a closed copy of what can be found"
-                throw error
-            }
-        }
-    }
-
-    private func ordered(_ readers: [LogReader], _ run: ToolRun) throws -> [LogReader] {
-        guard !unlinked else { return readers }
-        let order = try LogChainOrder(readers.map { LogLink($0) })
-        for finding in order.findings { run.warn(to, [finding]) }
-        return order.indices.map { readers[$0] }
     }
 
     private func refuseTargetAmongLogs() throws {
