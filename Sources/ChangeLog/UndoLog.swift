@@ -6,7 +6,10 @@ import HRL
 /// What logs overwrite on a disk, saved before in an ordinary closed log: applying it takes the logs back.
 ///
 /// The undo log of logs that lead from P to U leads from U to P, so that undo logs are a chain whose order is newest
-/// first, by itself. Who applies logs with an undo log does this, the disk being his alone:
+/// first, by itself. It holds whole sectors, also where logs write parts of them: so its blocks stand where the search for
+/// the blocks of a log that was not closed finds them, should it lose its end.
+///
+/// Who applies logs with an undo log does this, the disk being his alone:
 ///
 /// 1. `UndoLog.save` into a file that has no name yet, closed and flushed (`LogWriter`); then `PendingFile.commit` makes
 ///    the name durable. A cut up to here leaves the disk as it was, and no undo log or one that is not closed.
@@ -38,7 +41,19 @@ public struct UndoLog: Sendable, Equatable {
         }
     }
 
-    /// Saves what stands on a disk where logs will write, into a new log, which is durable and closed when this returns.
+    /// Bytes of a disk that the undo log of logs holds: the sectors that they write, whole or in part.
+    /// - Throws: as `LogEffect.forEachPiece`.
+    public static func byteCount(
+        of effect: LogEffect, diskByteCount: UInt64
+    ) throws(DiskError) -> UInt64 {
+        var total: UInt64 = 0
+        try effect.forEachUndoPart(diskByteCount: diskByteCount) { (part) throws(DiskError) in
+            total += part.range.upperBound - part.range.lowerBound
+        }
+        return total
+    }
+
+    /// Saves what stands on a disk in the sectors that logs will write, into a new log, which is durable and closed when this returns.
     ///
     /// Goes by extents, so that what is zeros takes no room. Memory beside the effect's: 1 MiB.
     ///
@@ -65,7 +80,7 @@ public struct UndoLog: Sendable, Equatable {
         options.computesDataChecksums = true
         let writer = try LogWriter.create(on: file, options)
         var saving = UndoSaving(disk, writer, time)
-        try effect.forEachRange { (range) throws(DiskError) in
+        try effect.forEachUndoRange(diskByteCount: disk.geometry.virtualByteCount) { (range) throws(DiskError) in
             try saving.save(range)
             try progress(saving.byteCount)
         }

@@ -67,7 +67,9 @@ extension HRLApply {
         if case .reusable(let log) = try undoPlace(path, effect, on: chain, run) {
             return UndoOutcome(path, log, isReused: true)
         }
-        return UndoOutcome(path, wouldSave: try effect.writtenByteCount(.coalesced), identity)
+        return UndoOutcome(
+            path, wouldSave: try UndoLog.byteCount(of: effect, diskByteCount: chain.geometry.virtualByteCount), identity
+        )
     }
 
     /// What stands at the undo log's place; nil when nothing does.
