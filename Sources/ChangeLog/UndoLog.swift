@@ -19,6 +19,8 @@ import HRL
 public struct UndoLog: Sendable, Equatable {
     public var uniqueID: GUID
     public var previousUniqueID: GUID
+    /// When it was saved.
+    public var time: DiskTimestamp
     /// Bytes of the disk that it holds, zeros among them.
     public var byteCount: UInt64
 
@@ -87,7 +89,8 @@ public struct UndoLog: Sendable, Equatable {
         try saving.finish()
         try writer.close(at: time)
         return UndoLog(
-            uniqueID: options.uniqueID, previousUniqueID: options.previousUniqueID, byteCount: saving.byteCount)
+            uniqueID: options.uniqueID, previousUniqueID: options.previousUniqueID, time: time,
+            byteCount: saving.byteCount)
     }
 }
 

@@ -53,7 +53,8 @@ public enum UndoLogPlace: Sendable {
         }
         return .reusable(
             UndoLog(
-                uniqueID: header.uniqueID, previousUniqueID: header.previousUniqueID, byteCount: summary.byteCount))
+                uniqueID: header.uniqueID, previousUniqueID: header.previousUniqueID, time: header.created,
+                byteCount: summary.byteCount))
     }
 
     /// An undo log that was cut off while it was saved lacks something, and the disk is as it was. One that holds

@@ -113,6 +113,7 @@ import VHDX
         #expect(undo["path"] as? String == "undo.hrl" && undo["reused"] as? Bool == false)
         #expect(undo["unique_id"] as? String == HRLSample.third.description)
         #expect(undo["previous_unique_id"] as? String == HRLSample.second.description)
+        #expect(undo["saved_time"] is NSNull)
         let document = try #require(try jsonLines(dry.output).first?["result"] as? [String: Any])
         #expect(document["written_bytes"] as? Int == undo["bytes"] as? Int && document["bytes"] as? Int == 1_121_232)
         #expect(document["written_bytes"] as? Int == 70_144 + (1 << 20))
@@ -124,6 +125,9 @@ import VHDX
         #expect(undo["bytes"] as? Int == 70_144 + (1 << 20) && undo["reused"] as? Bool == false)
         let again = try apply("--dry-run", "--json", "--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl", "2.hrl")
         #expect(try undoDocument(again)?["reused"] as? Bool == true)
+        let time = try LogHeader(from: try PosixFile(scratch.path("undo.hrl"))).created.description
+        #expect(undo["saved_time"] as? String == time)
+        #expect(try undoDocument(again)?["saved_time"] as? String == time)
         let without = try apply("--json", "--to", "disk.vhdx", "1.hrl")
         #expect(try undoDocument(without) == nil)
         let strict = try apply("--strict", "--dry-run", "--json", "--to", "disk.vhdx", "1.hrl")
@@ -140,6 +144,11 @@ import VHDX
         let (after, saved) = (try contents(), try file("undo.hrl"))
         let again = try runTool("hrl-apply", command, folder: scratch.folder)
         #expect(again.exit == 0 && again.output.contains("undo.hrl: kept as an earlier run saved it, "))
+        let time = try LogHeader(from: try PosixFile(scratch.path("undo.hrl"))).created
+        #expect(
+            again.error.hasSuffix(
+                "hrl-apply: undo.hrl: an earlier run saved it at \(time): applying it brings back what the image held "
+                    + "before that run\n"), "\(again.error)")
         #expect(try contents() == after && file("undo.hrl") == saved)
         #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
         #expect(try contents() == before)

@@ -41,7 +41,7 @@ extension HRLApply {
         [
             "path": .string(saved.path), "unique_id": .optional(saved.uniqueID?.description),
             "previous_unique_id": .string(saved.previousUniqueID.description), "bytes": .unsigned(saved.byteCount),
-            "reused": .bool(saved.isReused),
+            "reused": .bool(saved.isReused), "saved_time": .optional(saved.time?.description),
         ]
     }
 

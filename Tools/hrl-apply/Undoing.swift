@@ -12,13 +12,16 @@ struct UndoOutcome {
     /// Nil where the id would be a random one: in a dry run.
     var uniqueID: GUID?
     var previousUniqueID: GUID
+    /// When it was saved; nil in a dry run that would save it.
+    var time: DiskTimestamp?
     var byteCount: UInt64
     /// Whether an earlier run had saved it.
     var isReused: Bool
 
     init(_ path: String, _ log: UndoLog, isReused: Bool) {
         (self.path, self.isReused) = (path, isReused)
-        (uniqueID, previousUniqueID, byteCount) = (log.uniqueID, log.previousUniqueID, log.byteCount)
+        (uniqueID, previousUniqueID) = (log.uniqueID, log.previousUniqueID)
+        (time, byteCount) = (log.time, log.byteCount)
     }
 
     init(_ path: String, wouldSave byteCount: UInt64, _ identity: UndoLog.Identity) {
@@ -46,7 +49,7 @@ extension HRLApply {
         let place = try undoPlace(path, effect, on: chain, run)
         if case .reusable(let log) = place {
             run.addInput(path, byteCount: try? PosixFile(path).byteCount())
-            return (UndoOutcome(path, log, isReused: true), nil)
+            return (reused(log, at: path, run), nil)
         }
         let pending = try PendingFile(path, replaces: place != nil)
         progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
@@ -65,11 +68,18 @@ extension HRLApply {
     ) throws -> UndoOutcome? {
         guard let identity = UndoLog.Identity(of: effect) else { return nil }
         if case .reusable(let log) = try undoPlace(path, effect, on: chain, run) {
-            return UndoOutcome(path, log, isReused: true)
+            return reused(log, at: path, run)
         }
         return UndoOutcome(
             path, wouldSave: try UndoLog.byteCount(of: effect, diskByteCount: chain.geometry.virtualByteCount), identity
         )
+    }
+
+    /// An undo log that is there stays, and so does what it leads back to: which is not what the image shows now.
+    private func reused(_ log: UndoLog, at path: String, _ run: ToolRun) -> UndoOutcome {
+        run.warn(
+            path, "an earlier run saved it at \(log.time): applying it brings back what the image held before that run")
+        return UndoOutcome(path, log, isReused: true)
     }
 
     /// What stands at the undo log's place; nil when nothing does.
