@@ -173,8 +173,12 @@ import VHDX
             }
         }
         let shown = try contents()
+        let dry = try apply("--dry-run", "-f", "--to", "disk.vhdx", "--undo", "undo3.hrl", "1.hrl")
+        #expect(
+            dry.exit == 0 && dry.error.contains("; -f would replace it by what the image holds now\n"), "\(dry.error)")
         let forced = try apply("-f", "--to", "disk.vhdx", "--undo", "undo3.hrl", "1.hrl")
-        #expect(forced.exit == 0 && forced.error.contains("undo3.hrl: replaced by what the image holds now: "))
+        #expect(forced.exit == 0 && forced.error.hasPrefix("hrl-apply: undo3.hrl: exists and is the undo log of other"))
+        #expect(forced.error.hasSuffix("; -f replaced it by what the image held before this run\n"), "\(forced.error)")
         #expect(try apply("--to", "disk.vhdx", "undo3.hrl").exit == 0)
         #expect(try contents() == shown)
         try FileManager.default.createDirectory(atPath: scratch.path("folder"), withIntermediateDirectories: true)
@@ -182,6 +186,63 @@ import VHDX
         #expect(try apply("--to", "disk.vhdx", "--undo", "absent/undo.hrl", "1.hrl").exit == 2)
         #expect(try contents() == shown)
         #expect(try apply("-f", "--to", "disk.vhdx", "1.hrl").exit == 64)
+    }
+
+    /// It may lead to a disk that is away, with the undo log of an interrupted run.
+    @Test func linkToNothing() throws {
+        let link = scratch.path("undo.hrl")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "away/undo.hrl")
+        let before = try file("disk.vhdx")
+        for options in [[], ["-f"], ["--dry-run"], ["-f", "--dry-run"]] {
+            let result = try runTool(
+                "hrl-apply", options + ["--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl"], folder: scratch.folder)
+            #expect(
+                result.exit == 2 && result.output.isEmpty
+                    && result.error == "hrl-apply: undo.hrl: is a symbolic link to a file that is not there; if an "
+                        + "earlier run saved it there, make it reachable again; else remove the link, or name another "
+                        + "file\n",
+                "\(result.error)")
+        }
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "away/undo.hrl")
+        #expect(try file("disk.vhdx") == before)
+    }
+
+    /// Nothing is applied, what stood at UNDO stays, and the message says so.
+    @Test func noRoomForTheUndoLog() throws {
+        guard let small = try SmallDisk(byteCount: 8 << 20) else { return }
+        let undo = small.folder + "/undo.hrl"
+        #expect(try apply("--to", "disk.vhdx", "--undo", undo, "1.hrl").exit == 0)
+        let (saved, before) = (try fileBytes(undo), try file("disk.vhdx"))
+        try small.leave(free: 64 << 10)
+        let room = "; make room, or name a file on another disk\n"
+        let forced = try apply("-f", "--to", "disk.vhdx", "--undo", undo, "2.hrl")
+        #expect(forced.exit == 2 && forced.output.isEmpty && forced.error.contains("No space left"), "\(forced.error)")
+        #expect(
+            forced.error.hasSuffix("; no log was applied, and what stood at \(undo) stands there as it was" + room),
+            "\(forced.error)")
+        #expect(!forced.error.contains("-f replaced"))
+        let new = try apply("--to", "disk.vhdx", "--undo", small.folder + "/new.hrl", "2.hrl")
+        #expect(new.exit == 2 && new.error.hasSuffix("; no log was applied" + room), "\(new.error)")
+        #expect(try fileBytes(undo) == saved && file("disk.vhdx") == before)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: small.folder).sorted() == ["ballast", "undo.hrl"])
+    }
+
+    /// The image's own disk is full: the way on and the way back are told.
+    @Test func noRoomForTheImage() throws {
+        guard let small = try SmallDisk(byteCount: 8 << 20) else { return }
+        let image = small.folder + "/disk.vhdx"
+        try HRLSample.makeDisk(image)
+        try small.leave(free: 512 << 10)
+        let failed = try apply("--to", image, "--undo", "undo.hrl", "1.hrl", "2.hrl")
+        #expect(failed.exit == 2 && failed.error.contains("No space left"), "\(failed.error)")
+        let hint = "; the image may hold a part of the logs: make room, and run the same command again"
+        #expect(failed.error.hasSuffix(hint + ", or apply undo.hrl to go back\n"), "\(failed.error)")
+        #expect(try apply("--to", image, "1.hrl", "2.hrl").error.hasSuffix(hint + "\n"))
+        try small.removeBallast()
+        #expect(try apply("--to", image, "--undo", "undo.hrl", "1.hrl", "2.hrl").exit == 0)
+        var expected = [UInt8](repeating: 0, count: 8 << 20)
+        HRLSample.apply(Self.writes1 + Self.writes2, to: &expected)
+        #expect(try HRLSample.contents(image) == expected)
     }
 
     @Test func unclosedIsMadeAnew() throws {

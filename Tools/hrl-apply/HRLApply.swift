@@ -130,7 +130,11 @@ struct HRLApply: Tool {
             return (result, saved)
         } catch {
             var error = error
-            if let saved, error.hint == nil { error.hint = "run the same command again, or apply \(saved.path)" }
+            if error.hint == nil {
+                error.hint =
+                    "the image may hold a part of the logs: " + (error.isOutOfSpace ? "make room, and " : "")
+                    + "run the same command again" + (saved.map { ", or apply \($0.path) to go back" } ?? "")
+            }
             throw error
         }
     }
@@ -153,10 +157,7 @@ struct HRLApply: Tool {
         let leaf = try ImageOpener.layer(writing: file, options)
         let disk = try ImageChain(leafFirst: [leaf] + chain.layers.dropFirst(), writableLeaf: leaf)
         // All that can refuse has had its say, and nothing was overwritten yet.
-        if let pending {
-            try pending.commit()
-            run.addOutput(undo, byteCount: try pending.file.byteCount())
-        }
+        if let pending, let saved { try commit(pending, saved, run) }
         return (disk, saved)
     }
 }
