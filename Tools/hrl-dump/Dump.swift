@@ -33,6 +33,10 @@ final class Dump {
     private var shown = Totals()
     private var unique = UniqueBytes()
     private var problemCount: UInt64 = 0
+    /// Findings beyond those that the reader keeps.
+    private var unlistedProblemCount: UInt64 = 0
+    /// Of the log under way.
+    private var digest = FindingDigest()
     private var isComplete = true
 
     init(_ run: ToolRun, _ rows: RowWriter, _ style: Style, _ filter: WriteFilter, _ options: HRLReadOptions) {
@@ -62,7 +66,7 @@ final class Dump {
             guard error.formatError != nil else { throw error }
             return try showDamage(error, reader.file)
         }
-        try output { try end(summary.findings, dropped: summary.droppedFindingCount, reader.file.path) }
+        try output { try end(summary.findings, summary.dropped, reader.file.path) }
         if log.isUnclosed {
             isComplete = false
             run.raise(.partial)
@@ -92,7 +96,7 @@ final class Dump {
             try rows.flush()
             let known = check.findings.contains { $0.detail == error.formatError }
             if !known, let detail = error.formatError { try problem(LogFinding(Finding(.error, detail)), file.path) }
-            try end(check.findings, dropped: check.droppedFindingCount, file.path)
+            try end(check.findings, check.dropped, file.path)
         }
     }
 
@@ -150,22 +154,26 @@ final class Dump {
     }
 
     /// Findings of a log, at its end; information only with `--verbose`.
-    private func end(_ findings: [LogFinding], dropped: Int, _ path: String) throws {
-        for finding in findings where finding.severity > .information || run.output.verbose {
-            try problem(finding, path)
-        }
-        if dropped > 0 { run.warn(path, "\(dropped) more findings of the same kinds are not shown") }
+    private func end(_ findings: [LogFinding], _ dropped: [Finding.Kind: Int], _ path: String) throws {
+        func isTold(_ severity: Finding.Severity) -> Bool { severity > .information || run.output.verbose }
+        for finding in findings where isTold(finding.severity) { try problem(finding, path) }
+        for (kind, count) in dropped where isTold(kind.severity) { unlistedProblemCount += UInt64(count) }
+        digest.add(dropped: dropped)
+        tellRests(path)
     }
 
     private func problem(_ finding: LogFinding, _ path: String) throws {
-        if finding.severity == .error {
-            run.raise(.finding)
+        if finding.severity == .error { run.raise(.finding) }
+        if digest.admits(finding.finding.kind), finding.severity == .error || !run.output.quiet {
             printError("\(run.name): \(path): \(finding.detail)")
-        } else {
-            run.warn(
-                path, finding.detail.description, code: finding.detail.code.rawValue, offset: finding.detail.offset)
         }
         try problemLine(finding)
+    }
+
+    /// How many problems of a log were not shown, when all of it was.
+    private func tellRests(_ path: String) {
+        run.warn(path, rests: digest)
+        digest = FindingDigest()
     }
 
     private func problemLine(_ finding: LogFinding) throws {
@@ -209,7 +217,8 @@ final class Dump {
                     "unique_bytes": .optional(uniqueByteCount),
                     "first_time": .optional(shown.firstTime?.description),
                     "last_time": .optional(shown.lastTime?.description),
-                    "problems": .unsigned(problemCount), "complete": .bool(isComplete),
+                    "problems": .unsigned(problemCount), "problems_not_listed": .unsigned(unlistedProblemCount),
+                    "complete": .bool(isComplete),
                     "exit": .integer(Int64(run.status.rawValue)),
                 ] as JSONValue)
         case .text: try rows.put(summaryText(uniqueByteCount))
@@ -249,12 +258,24 @@ final class Dump {
             try output { try begin(header, file, size, 0) }
             while try !advance(tail, header) {
                 try output { try rows.flush() }
-                guard Waiting.sleep() else {
-                    isComplete = false
-                    return run.raise(.partial)
-                }
+                guard Waiting.sleep() else { return try endUnclosed(tail) }
             }
         } catch { try fail(error) }
+    }
+
+    /// A signal ended the following: what is there and was not shown.
+    private func endUnclosed(_ tail: LogTail) throws(DiskError) {
+        isComplete = false
+        run.raise(.partial)
+        tellRests(tail.file.path)
+        let size = try diskErrors(tail.file.path) { try tail.file.byteCount() }
+        var text = "not closed yet; \(counted(tail.writeCount, "write was", "writes were")) found"
+        if size > tail.end {
+            text +=
+                ", and no block in the \(size - tail.end) bytes behind them: those at no multiple of 512 are found only "
+                + "when the log is closed"
+        }
+        run.warn(tail.file.path, text, code: FormatError.Code.hrlNotClosed.rawValue)
     }
 
     private func dump(closed path: String) throws(DiskError) { try output { try dump(path) } }
@@ -298,7 +319,7 @@ final class Dump {
             guard error.formatError != nil else { throw error }
             return try showDamage(error, tail.file)
         }
-        try output { try end(summary.findings, dropped: summary.droppedFindingCount, tail.file.path) }
+        try output { try end(summary.findings, summary.dropped, tail.file.path) }
         guard !isSame else { return }
         isComplete = false
         let error = FormatError(

@@ -71,7 +71,7 @@ struct HRLMerge: Tool {
         progress.begin("hrl-merge: checking", total: order.reduce(0) { $0 + $1.endOfLog })
         let effect = try LogEffect(of: order) { done, _ in progress.update(done) }
         for (log, summary) in zip(order, effect.summaries) {
-            run.warn(log.file.path, summary.findings.map(\.finding))
+            run.warn(log.file.path, summary.findings.map(\.finding), dropped: summary.dropped)
         }
         return effect
     }
