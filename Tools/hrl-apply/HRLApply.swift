@@ -40,7 +40,9 @@ struct HRLApply: Tool {
     var force = false
     @Option(
         help: ArgumentHelp(
-            "Stop before the first write after this time, such as 2026-11-22T20:14:03Z.", valueName: "time"))
+            "Stop before the first write after this time, such as 2026-11-22T20:14:03Z or 2026-11-22T21:14:03+01:00.",
+            valueName: "time"),
+        transform: TimeArgument.parse)
     var until: TimeArgument?
     @Option(help: ArgumentHelp("Stop after so many writes, counted through all logs.", valueName: "n"))
     var untilRecord: UInt64?
@@ -106,7 +108,7 @@ struct HRLApply: Tool {
             of: order, limit: WriteLimit(time: until?.diskTimestamp, count: untilRecord),
             virtualByteCount: chain.geometry.virtualByteCount)
         for (log, summary) in zip(order, effect.summaries) {
-            run.warn(log.file.path, summary.findings.map(\.finding))
+            run.warn(log.file.path, summary.findings.map(\.finding), dropped: summary.dropped)
         }
         return (chain, effect)
     }
