@@ -23,10 +23,27 @@ public struct ClosedLogs: Sendable {
             opened(reader)
             readers.append(reader)
         }
-        guard isChain else { return }
-        let order = try LogChainOrder(readers.map { LogLink($0) })
-        readers = order.indices.map { readers[$0] }
-        findings = order.findings
+        if isChain { try orderByChain() }
+    }
+
+    /// Undo logs, where there are other logs as well: they take back what those before them write.
+    public var undoLogsAmongOthers: [LogReader] {
+        let undoLogs = readers.filter { $0.header.creatorApplication == UndoLog.creatorApplication }
+        return undoLogs.count < readers.count ? undoLogs : []
+    }
+
+    private mutating func orderByChain() throws(DiskError) {
+        do throws(DiskError) {
+            let order = try LogChainOrder(readers.map { LogLink($0) })
+            readers = order.indices.map { readers[$0] }
+            findings = order.findings
+        } catch {
+            var error = error
+            if error.hint == nil, let undo = undoLogsAmongOthers.first {
+                error.hint = "\(undo.file.path) is an undo log: leave it out, or name it alone to go back"
+            }
+            throw error
+        }
     }
 
     private static func open(_ path: String, _ options: HRLReadOptions) throws(DiskError) -> LogReader {

@@ -88,6 +88,24 @@ import VHDX
         #expect(try HRLSample.contents(scratch.path("disk.vhdx")) == disk)
     }
 
+    /// Which state a limit leads to.
+    @Test func limitsInText() throws {
+        for (time, text) in [
+            ("2025-05-08T06:14:00Z", "applied 4 writes, 69 KiB (70656 bytes), of 1 log"),
+            (
+                "2025-05-08T06:13:22Z",
+                "applied 3 writes, 68.5 KiB (70144 bytes), of 1 log, up to 2025-05-08T06:13:22Z; the writes after the "
+                    + "limit were left out"
+            ),
+            (
+                "2025-05-07T06:13:22Z",
+                "applied 0 writes, 0 bytes, of 1 log; the limit is before the first write, of 2025-05-08T06:13:20Z"
+            ),
+        ] {
+            #expect(try apply("--until", time, "--to", "disk.vhdx", "1.hrl").output == "disk.vhdx: \(text)\n")
+        }
+    }
+
     /// All the same second, after the second of four writes.
     @Test(arguments: [
         "2025-05-08T06:13:21Z", "2025-05-08t06:13:21z", "2025-05-08 06:13:21Z", "2025-05-08T06:13:21.999999999Z",
@@ -98,6 +116,7 @@ import VHDX
         let result = try apply("--dry-run", "--json", "--to", "disk.vhdx", "--until", time, "1.hrl")
         let document = try #require(try jsonLines(result.output).first?["result"] as? [String: Any])
         #expect(document["writes"] as? Int == 2 && document["stopped_early"] as? Bool == true)
+        #expect(document["newest_time"] as? String == "2025-05-08T06:13:21Z")
     }
 
     @Test(arguments: [

@@ -94,6 +94,29 @@ import VHDX
         #expect(try contents() == before)
     }
 
+    /// All logs of a folder, and the undo log is among them.
+    @Test func undoLogAmongOthers() throws {
+        let before = try contents()
+        _ = try scratch.write("0.hrl", try HRLSample.log())
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "0.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "undo.hrl").error.isEmpty)
+        // They are a chain, which leads back.
+        let both = try apply("--to", "disk.vhdx", "undo.hrl", "0.hrl")
+        #expect(
+            both.exit == 0
+                && both.error == "hrl-apply: undo.hrl: is an undo log among others: it takes back what those before it "
+                    + "write\n",
+            "\(both.error)")
+        #expect(try contents() == before)
+        // After a log before it they are none.
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo2.hrl", "2.hrl").exit == 0)
+        let image = try file("disk.vhdx")
+        let all = try apply("--to", "disk.vhdx", "0.hrl", "2.hrl", "undo2.hrl")
+        let hint = "; undo2.hrl is an undo log: leave it out, or name it alone to go back\n"
+        #expect(all.exit == 2 && all.error.contains("HRL025") && all.error.hasSuffix(hint), "\(all.error)")
+        #expect(try file("disk.vhdx") == image)
+    }
+
     @Test func undoOfAnUndoIsRedo() throws {
         let before = try contents()
         #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 0)

@@ -67,6 +67,9 @@ struct HRLApply: Tool {
             run.addInput($0.file.path, byteCount: $0.fileByteCount)
         }
         run.warn(to, opened.findings)
+        for log in opened.undoLogsAmongOthers {
+            run.warn(log.file.path, "is an undo log among others: it takes back what those before it write")
+        }
         try refuseTargetAmongLogs()
         let progress = Progress("hrl-apply", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
