@@ -71,7 +71,8 @@ extension HRLApply {
     /// Gives what was saved its name.
     func commit(_ pending: PendingFile, _ saved: UndoOutcome, _ run: ToolRun) throws {
         do { try pending.commit() } catch {
-            throw unsaved(DiskError(error, doing: "saving"), saved.path, isInTheWay: saved.replaced != nil)
+            // What stood there may be gone: the folder's flush comes after the new name.
+            throw unsaved(DiskError(error, doing: "saving"), saved.path, isInTheWay: false)
         }
         run.addOutput(saved.path, byteCount: try pending.file.byteCount())
         guard let why = saved.replaced else { return }
