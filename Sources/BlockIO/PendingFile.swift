@@ -27,7 +27,7 @@ public final class PendingFile {
     init(_ path: String, replaces: Bool, needsName: Bool) throws(IOError) {
         (finalPath, self.replaces) = (path, replaces)
         let there = try Self.regularFile(at: path)
-        if !replaces, there != nil { throw IOError("create", path: path, .errno(EEXIST)) }
+        if !replaces, Self.isTaken(path) { throw IOError("create", path: path, .errno(EEXIST)) }
         if there != nil { replaced = try Self.locked(path) }
         // Outputs get the permissions any new file gets; in place of another, nobody sees more than before.
         let permissions: mode_t = there == nil ? 0o666 : 0o600
@@ -52,6 +52,12 @@ public final class PendingFile {
             }
         }
         if let there { keepOwner(of: there) }
+    }
+
+    /// Whether something has the name; also a symbolic link to nothing.
+    private static func isTaken(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe lstat(path, &status) == 0
     }
 
     /// What stands at a path; nil when nothing does.

@@ -6,8 +6,17 @@ public struct Finding: Hashable, Sendable {
         private var rank: Int { Self.allCases.firstIndex(of: self)! }
     }
 
+    /// What findings have in common that are too many to tell one by one.
+    public struct Kind: Hashable, Sendable {
+        public var code: FormatError.Code
+        public var severity: Severity
+
+        public init(_ code: FormatError.Code, _ severity: Severity) { (self.code, self.severity) = (code, severity) }
+    }
+
     public var severity: Severity
     public var detail: FormatError
+    public var kind: Kind { Kind(detail.code, severity) }
 
     public init(_ severity: Severity, _ detail: FormatError) {
         (self.severity, self.detail) = (severity, detail)

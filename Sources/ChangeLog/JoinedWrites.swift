@@ -5,12 +5,13 @@ import HRL
 /// Writes of one time on their way to a log, in the order of the disk: those that adjoin become one entry, up to the log's
 /// limit, and zeros become a hole.
 ///
-/// A hole begins and ends where a unit of 4096 bytes of the disk does, or where what is written does: shorter runs of zeros
+/// Zeros that come as bytes become a hole where they fill a unit of the disk, or all that is written of one: shorter runs
 /// would cost entries and save no block of the log's file. So the log's entries follow from the disk's bytes alone, not from
 /// how they came here.
 struct JoinedWrites: Sendable {
-    static let unitByteCount = 4096
+    static let usualUnitByteCount = 4096
 
+    let unitByteCount: Int
     let writer: LogWriter
     let time: DiskTimestamp
     /// A run of zeros not yet in the log.
@@ -19,13 +20,16 @@ struct JoinedWrites: Sendable {
     /// Of these the ones that are holes of the log.
     private(set) var zeroByteCount: UInt64 = 0
 
-    init(_ writer: LogWriter, _ time: DiskTimestamp) { (self.writer, self.time) = (writer, time) }
+    /// - Parameter unitByteCount: what zeros have to fill; see above.
+    init(_ writer: LogWriter, _ time: DiskTimestamp, unitByteCount: Int = usualUnitByteCount) {
+        (self.writer, self.time, self.unitByteCount) = (writer, time, unitByteCount)
+    }
 
     /// Appends bytes that may hold zeros. A unit of the disk comes in one piece, as far as it is written in one run.
     mutating func append(_ bytes: RawSpan, at offset: UInt64) throws(DiskError) {
         var start = 0
         while start < bytes.byteCount {
-            let (isZero, end) = Self.run(in: bytes, from: start, at: offset)
+            let (isZero, end) = run(in: bytes, from: start, at: offset)
             let place = offset + UInt64(start)
             if isZero {
                 try append(zeros: place..<offset + UInt64(end))
@@ -57,7 +61,7 @@ struct JoinedWrites: Sendable {
     }
 
     /// Where the units from `start` on end that are all zeros, or that all are not.
-    private static func run(in bytes: RawSpan, from start: Int, at offset: UInt64) -> (isZero: Bool, end: Int) {
+    private func run(in bytes: RawSpan, from start: Int, at offset: UInt64) -> (isZero: Bool, end: Int) {
         var kind: Bool?
         var end = start
         while end < bytes.byteCount {

@@ -99,20 +99,6 @@ public struct LogEffect {
         }
     }
 
-    /// Visits the disk's ranges that are written, in order; those that adjoin are joined.
-    /// - Throws: as `forEachPiece`.
-    public func forEachRange(_ body: (Range<UInt64>) throws(DiskError) -> Void) throws(DiskError) {
-        var range: Range<UInt64> = 0..<0
-        try forEachPiece { (piece) throws(DiskError) in
-            if piece.diskOffset == range.upperBound, !range.isEmpty {
-                return range = range.lowerBound..<piece.diskEnd
-            }
-            if !range.isEmpty { try body(range) }
-            range = piece.diskRange
-        }
-        if !range.isEmpty { try body(range) }
-    }
-
     private static func explained(_ error: DiskError) -> DiskError {
         guard error.formatError?.code == .hrlDiskRange, error.hint == nil else { return error }
         var error = error

@@ -6,7 +6,10 @@ import HRL
 /// What logs overwrite on a disk, saved before in an ordinary closed log: applying it takes the logs back.
 ///
 /// The undo log of logs that lead from P to U leads from U to P, so that undo logs are a chain whose order is newest
-/// first, by itself. Who applies logs with an undo log does this, the disk being his alone:
+/// first, by itself. It holds whole sectors, also where logs write parts of them: so its blocks stand where the search for
+/// the blocks of a log that was not closed finds them, should it lose its end.
+///
+/// Who applies logs with an undo log does this, the disk being his alone:
 ///
 /// 1. `UndoLog.save` into a file that has no name yet, closed and flushed (`LogWriter`); then `PendingFile.commit` makes
 ///    the name durable. A cut up to here leaves the disk as it was, and no undo log or one that is not closed.
@@ -16,6 +19,8 @@ import HRL
 public struct UndoLog: Sendable, Equatable {
     public var uniqueID: GUID
     public var previousUniqueID: GUID
+    /// When it was saved.
+    public var time: DiskTimestamp
     /// Bytes of the disk that it holds, zeros among them.
     public var byteCount: UInt64
 
@@ -38,7 +43,19 @@ public struct UndoLog: Sendable, Equatable {
         }
     }
 
-    /// Saves what stands on a disk where logs will write, into a new log, which is durable and closed when this returns.
+    /// Bytes of a disk that the undo log of logs holds: the sectors that they write, whole or in part.
+    /// - Throws: as `LogEffect.forEachPiece`.
+    public static func byteCount(
+        of effect: LogEffect, diskByteCount: UInt64
+    ) throws(DiskError) -> UInt64 {
+        var total: UInt64 = 0
+        try effect.forEachUndoPart(diskByteCount: diskByteCount) { (part) throws(DiskError) in
+            total += part.range.upperBound - part.range.lowerBound
+        }
+        return total
+    }
+
+    /// Saves what stands on a disk in the sectors that logs will write, into a new log, which is durable and closed when this returns.
     ///
     /// Goes by extents, so that what is zeros takes no room. Memory beside the effect's: 1 MiB.
     ///
@@ -65,87 +82,57 @@ public struct UndoLog: Sendable, Equatable {
         options.computesDataChecksums = true
         let writer = try LogWriter.create(on: file, options)
         var saving = UndoSaving(disk, writer, time)
-        try effect.forEachRange { (range) throws(DiskError) in
+        try effect.forEachUndoRange(diskByteCount: disk.geometry.virtualByteCount) { (range) throws(DiskError) in
             try saving.save(range)
             try progress(saving.byteCount)
         }
         try saving.finish()
         try writer.close(at: time)
         return UndoLog(
-            uniqueID: options.uniqueID, previousUniqueID: options.previousUniqueID, byteCount: saving.byteCount)
+            uniqueID: options.uniqueID, previousUniqueID: options.previousUniqueID, time: time,
+            byteCount: saving.byteCount)
     }
 }
 
 /// Ranges of a disk on their way to an undo log.
 private struct UndoSaving {
+    /// Read at once, and a multiple of the unit.
     static let pieceByteCount: UInt64 = 1 << 20
     /// Zeros in so long a run, at a multiple of it, are saved as zeros also where the image stores them.
-    static let unit: UInt64 = 64 << 10
+    static let unitByteCount = 64 << 10
 
-    let writer: LogWriter
-    let time: DiskTimestamp
     private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
     private var extents: UndoExtents
-    /// A run of zeros not yet in the log.
-    private var zeros: Range<UInt64> = 0..<0
-    private(set) var byteCount: UInt64 = 0
+    private var writes: JoinedWrites
+    /// Bytes saved, zeros among them.
+    var byteCount: UInt64 { writes.byteCount }
 
     init(_ disk: any VirtualDisk, _ writer: LogWriter, _ time: DiskTimestamp) {
-        (self.writer, self.time) = (writer, time)
         extents = UndoExtents(disk)
+        writes = JoinedWrites(writer, time, unitByteCount: Self.unitByteCount)
     }
 
     mutating func save(_ range: Range<UInt64>) throws(DiskError) {
         var position = range.lowerBound
         while position < range.upperBound {
             let run = try extents.run(at: position, upTo: range.upperBound)
-            if run.source == nil { try addZeros(run.range) } else { try saveData(run) }
+            if run.source == nil { try writes.append(zeros: run.range) } else { try saveData(run) }
             position = run.range.upperBound
         }
-        byteCount += range.upperBound - range.lowerBound
     }
 
     private mutating func saveData(_ run: UndoRun) throws(DiskError) {
+        let buffer = buffer
         var position = run.range.lowerBound
         while position < run.range.upperBound {
             let stop = (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount)
             let piece = position..<min(run.range.upperBound, stop)
             try run.read(piece, into: buffer)
-            try savePiece(piece)
+            try writes.append(buffer.bytes(0..<Int(piece.upperBound - position)), at: position)
             position = piece.upperBound
         }
     }
 
-    /// Saves what stands at the start of the buffer.
-    private mutating func savePiece(_ piece: Range<UInt64>) throws(DiskError) {
-        let buffer = buffer
-        var start = piece.lowerBound
-        while start < piece.upperBound {
-            let end = min(piece.upperBound, (start + Self.unit).roundedDown(to: Self.unit))
-            let bytes = buffer.bytes(Int(start - piece.lowerBound)..<Int(end - piece.lowerBound))
-            if isZero(bytes) {
-                try addZeros(start..<end)
-            } else {
-                try finish()
-                try writer.append(bytes, at: start, time: time, joining: true)
-            }
-            start = end
-        }
-    }
-
-    private mutating func addZeros(_ range: Range<UInt64>) throws(DiskError) {
-        if !zeros.isEmpty, zeros.upperBound == range.lowerBound {
-            zeros = zeros.lowerBound..<range.upperBound
-        } else {
-            try finish()
-            zeros = range
-        }
-    }
-
-    /// Brings the run of zeros into the log.
-    mutating func finish() throws(DiskError) {
-        guard !zeros.isEmpty else { return }
-        try writer.appendZeroes(zeros, time: time)
-        zeros = 0..<0
-    }
+    /// Brings the last run of zeros into the log.
+    mutating func finish() throws(DiskError) { try writes.finish() }
 }

@@ -34,38 +34,39 @@ public enum UndoLogPlace: Sendable {
     ) throws(DiskError) -> UndoLogPlace {
         let header = try LogHeader(from: file)
         try checkIdentity(header, effect, file.path)
-        var writtenByteCount: UInt64 = 0
-        try effect.forEachPiece { (piece) throws(DiskError) in writtenByteCount += piece.byteCount }
+        let neededByteCount = try UndoLog.byteCount(of: effect, diskByteCount: disk.geometry.virtualByteCount)
         guard header.isClosed else {
-            try refuseWhole(file, writtenByteCount)
+            try refuseWhole(file, neededByteCount)
             return .unclosed
         }
         let reader = try LogReader(file)
         try reader.checkApplicable()
         let summary = try reader.validate(virtualByteCount: disk.geometry.virtualByteCount)
         try UndoCover.check(reader, effect, disk)
-        // All is covered and nothing twice, so that equal sums are the same bytes. What is not written now was not looked
+        // All is covered and nothing twice, so that equal sums are the same bytes. What is not needed now was not looked
         // at: it may be of another time.
-        guard summary.byteCount == writtenByteCount else {
+        guard summary.byteCount == neededByteCount else {
             throw DiskError(
                 .refused, path: file.path,
-                "exists and holds \(summary.byteCount - writtenByteCount) bytes that will not be written now",
+                "exists and holds \(summary.byteCount - neededByteCount) bytes of sectors that will not be written now",
                 hint: "it was made with another --until, or by applying other logs: name another file")
         }
         return .reusable(
             UndoLog(
-                uniqueID: header.uniqueID, previousUniqueID: header.previousUniqueID, byteCount: summary.byteCount))
+                uniqueID: header.uniqueID, previousUniqueID: header.previousUniqueID, time: header.created,
+                byteCount: summary.byteCount))
     }
 
     /// An undo log that was cut off while it was saved lacks something, and the disk is as it was. One that holds
     /// everything and is not closed was damaged later, when the disk may have new bytes.
-    private static func refuseWhole(_ file: any BlockFile, _ writtenByteCount: UInt64) throws(DiskError) {
+    private static func refuseWhole(_ file: any BlockFile, _ neededByteCount: UInt64) throws(DiskError) {
         let found = try recover(unclosed: file)
         guard let furthest = found.candidates.last,
-            try found.reader(of: furthest).validate().byteCount >= writtenByteCount, writtenByteCount > 0
+            try found.reader(of: furthest).validate().byteCount >= neededByteCount, neededByteCount > 0
         else { return }
         throw DiskError(
-            .refused, path: file.path, "exists, is not closed, and holds all that will be written: it was damaged",
+            .refused, path: file.path,
+            "exists, is not closed, and holds all sectors that will be written: it was damaged",
             hint: "hrl-check --recover makes a closed copy of it")
     }
 

@@ -4,7 +4,7 @@ import DiskModel
 import HRL
 
 /// Whether a disk can be what an undo log was saved from and logs were then applied to, in part or whole: where they write,
-/// each byte is the saved one or one that they write there.
+/// each byte is the saved one or one that they write there; in the rest of those sectors it is the saved one.
 ///
 /// A disk that was changed otherwise since, such as taken back and then used, shows others: its undo log is another one.
 struct UndoWitness {
@@ -39,11 +39,11 @@ struct UndoWitness {
 
     private static func buffer() -> IOBuffer { IOBuffer(byteCount: Int(pieceByteCount)) }
 
-    /// Looks at a part of the disk that lies in a write of the undo log and in a final piece of the logs; in order.
-    mutating func look(at part: Range<UInt64>, _ write: LogWrite, _ piece: LogPiece) throws(DiskError) {
-        var position = part.lowerBound
-        while position < part.upperBound, strange.count < Self.heldRunCount {
-            let run = try extents.run(at: position, upTo: part.upperBound)
+    /// Looks at a range of the disk that lies in a write of the undo log and in a part of what it shall hold; in order.
+    mutating func look(at range: Range<UInt64>, _ write: LogWrite, _ part: UndoPart) throws(DiskError) {
+        var position = range.lowerBound
+        while position < range.upperBound, strange.count < Self.heldRunCount {
+            let run = try extents.run(at: position, upTo: range.upperBound)
             let savedOffset = write.dataOffset + (position - write.diskOffset)
             if run.source == nil {
                 // Zeros: those that are holes in the undo log need no look.
@@ -56,26 +56,32 @@ struct UndoWitness {
             }
             let end = min(run.range.upperBound, position + Self.pieceByteCount)
             try run.read(position..<end, into: shown)
-            try compare(position..<end, savedOffset, piece.dataOffset + (position - piece.diskOffset), piece.logIndex)
+            try compare(position..<end, savedOffset, part)
             position = end
         }
     }
 
     /// Compares what stands at the start of the buffer `shown`.
     private mutating func compare(
-        _ range: Range<UInt64>, _ savedOffset: UInt64, _ loggedOffset: UInt64, _ logIndex: Int
+        _ range: Range<UInt64>, _ savedOffset: UInt64, _ part: UndoPart
     ) throws(DiskError) {
-        let (shown, saved, logged) = (shown, saved, logged)
+        let (shown, saved) = (shown, saved)
         let count = Int(range.upperBound - range.lowerBound)
         try fill(saved, count, from: undo, at: savedOffset)
         guard !bytesEqual(shown.bytes(0..<count), saved.bytes(0..<count)) else { return }
-        try fill(logged, count, from: effect.logs[logIndex].file, at: loggedOffset)
-        guard !bytesEqual(shown.bytes(0..<count), logged.bytes(0..<count)) else { return }
+        // In the rest of a sector there is nothing else that it may be.
+        var other = saved
+        if let place = part.logged {
+            other = logged
+            let offset = place.dataOffset + (range.lowerBound - part.range.lowerBound)
+            try fill(other, count, from: effect.logs[Int(place.shortLogIndex)].file, at: offset)
+            guard !bytesEqual(shown.bytes(0..<count), other.bytes(0..<count)) else { return }
+        }
         for start in stride(from: 0, to: count, by: Self.runByteCount) {
-            let part = start..<min(count, start + Self.runByteCount)
+            let run = start..<min(count, start + Self.runByteCount)
             hold(
-                shown.bytes(part), at: range.lowerBound + UInt64(start), saved: saved.bytes(part),
-                logged: logged.bytes(part))
+                shown.bytes(run), at: range.lowerBound + UInt64(start), saved: saved.bytes(run),
+                logged: other.bytes(run))
         }
     }
 

@@ -4,9 +4,10 @@ public import DiskModel
 
 /// Everything the rules say about one log.
 public struct LogCheck: Sendable {
-    /// In the order found; of each code the first 100.
+    /// In the order found; of each kind the first 100.
     public var findings: [LogFinding] = []
-    public var droppedFindingCount = 0
+    /// How many there are beyond those.
+    public var dropped: [Finding.Kind: Int] = [:]
     /// Nil when not even a header could be read.
     public var header: LogHeader?
     /// Nil when the blocks could not be walked.
@@ -35,7 +36,7 @@ public func checkLog(
         findings.keep(formatError)
     }
     check.findings = findings.all
-    check.droppedFindingCount = findings.droppedCount
+    check.dropped = findings.dropped
     check.summary?.findings = findings.all
     return check
 }

@@ -15,8 +15,8 @@ public struct LogFinding: Hashable, Sendable {
 
 /// Collects what a walk through a log notices, and decides what ends it.
 struct LogFindings: Sendable {
-    /// Of each code so many are kept and the rest counted, so that no flood of warnings hides an error.
-    static let keptPerCode = 100
+    /// Of each kind so many are kept and the rest counted, so that no flood of warnings hides an error.
+    static let keptPerKind = 100
 
     let path: String
     /// Codes whose errors do not end the walk.
@@ -24,8 +24,9 @@ struct LogFindings: Sendable {
     /// A checker's walk: no error ends it that leaves something to go on with.
     let goesOn: Bool
     private(set) var all: [LogFinding] = []
-    private(set) var droppedCount = 0
-    private var counts: [FormatError.Code: Int] = [:]
+    /// How many of each kind were not kept.
+    private(set) var dropped: [Finding.Kind: Int] = [:]
+    private var counts: [Finding.Kind: Int] = [:]
 
     init(path: String, accepted: Set<FormatError.Code> = [], goesOn: Bool = false) {
         (self.path, self.accepted, self.goesOn) = (path, accepted, goesOn)
@@ -47,8 +48,9 @@ struct LogFindings: Sendable {
         _ severity: Finding.Severity, _ code: FormatError.Code, _ place: @autoclosure () -> Place,
         _ problem: @autoclosure () -> String
     ) {
-        guard counts[code, default: 0] < Self.keptPerCode else { return droppedCount += 1 }
-        counts[code, default: 0] += 1
+        let kind = Finding.Kind(code, severity)
+        guard counts[kind, default: 0] < Self.keptPerKind else { return dropped[kind, default: 0] += 1 }
+        counts[kind, default: 0] += 1
         let place = place()
         all.append(LogFinding(Finding(severity, error(code, place, problem())), write: place.write))
     }
@@ -71,7 +73,7 @@ struct LogFindings: Sendable {
 
     /// Keeps what was found elsewhere, such as the error that ended the walk.
     mutating func keep(_ error: FormatError, severity: Finding.Severity = .error) {
-        counts[error.code, default: 0] += 1
+        counts[Finding.Kind(error.code, severity), default: 0] += 1
         all.append(LogFinding(Finding(severity, error)))
     }
 

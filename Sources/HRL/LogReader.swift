@@ -100,7 +100,7 @@ public final class LogReader: Sendable {
         _ = try walk.run(body)
         var summary = walk.summary
         summary.findings = walk.findings.all
-        summary.droppedFindingCount = walk.findings.droppedCount
+        summary.dropped = walk.findings.dropped
         return summary
     }
 }

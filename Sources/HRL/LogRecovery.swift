@@ -129,7 +129,8 @@ public struct RecoveredLog: Sendable {
             if lost > 0 {
                 findings.note(
                     .warning, .hrlLostTail, .init(.recovery, "file", at: candidate.endOfLog),
-                    "goes on with \(lost) bytes that no block describes; writes among them are lost")
+                    "goes on with \(lost) bytes that no block found describes: writes among them are lost, or their blocks "
+                        + "are at no multiple of 512, where none is looked for")
             }
         } catch { throw DiskError(error, doing: "looking past the end of the log") }
         let zeros = try zeroWritesAtEnd(candidate)

@@ -18,8 +18,8 @@ public struct LogSummary: Sendable {
     public var endOfLog: UInt64 = 0
     /// Everything noticed, header included.
     public var findings: [LogFinding] = []
-    /// Findings beyond those kept; of each code the first 100 are kept.
-    public var droppedFindingCount = 0
+    /// How many findings there are beyond those kept; of each kind the first 100 are kept.
+    public var dropped: [Finding.Kind: Int] = [:]
 
     public init() {}
 }

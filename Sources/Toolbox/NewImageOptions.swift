@@ -30,7 +30,8 @@ public struct NewImageOptions: ParsableArguments {
             "FileWriteGuid and DataWriteGuid of a VHDX instead of random ones.", valueName: "guid"))
     public var writeId: GUID?
     @Option(
-        help: ArgumentHelp("The time of creation that a VHD says, instead of now.", valueName: "time"))
+        help: ArgumentHelp("The time of creation that a VHD says, instead of now.", valueName: "time"),
+        transform: TimeArgument.parse)
     public var time: TimeArgument?
     @Flag(help: "Reserve the space of a fixed image, so that writing to it cannot find the disk full.")
     public var preallocate = false

@@ -107,19 +107,42 @@ public final class ToolRun {
     }
 
     public func warn(_ path: String, _ message: String, code: String? = nil, offset: UInt64? = nil) {
-        if !output.quiet { printError("\(name): \(path): \(message)") }
+        warn(path, message, code: code, offset: offset, isShown: true)
+    }
+
+    private func warn(_ path: String, _ message: String, code: String?, offset: UInt64?, isShown: Bool) {
+        if isShown, !output.quiet { printError("\(name): \(path): \(message)") }
         warnings.append([
             "code": .optional(code), "path": .string(path), "message": .string(message), "offset": .optional(offset),
         ])
     }
 
     /// Notes what a reader found: warnings and accepted errors; information only with `--verbose`.
-    public func warn(_ path: String, _ findings: [Finding]) {
+    /// - Parameters:
+    ///   - dropped: how many more there are that the reader did not keep.
+    ///   - shownCount: how many of each kind are printed; the document lists all.
+    public func warn(
+        _ path: String, _ findings: [Finding], dropped: [Finding.Kind: Int] = [:],
+        showing shownCount: Int = FindingDigest.usualShownCount
+    ) {
+        var digest = FindingDigest(showing: shownCount)
         for finding in findings where finding.severity > .information || output.verbose {
             // Said in words of its own by `noteReplayedLog`.
             if finding.severity == .warning, finding.detail.code == Self.pendingLogCode { continue }
-            warn(path, finding.detail.description, code: finding.detail.code.rawValue, offset: finding.detail.offset)
+            let (isShown, detail) = (digest.admits(finding.kind), finding.detail)
+            warn(path, detail.description, code: detail.code.rawValue, offset: detail.offset, isShown: isShown)
         }
+        digest.add(dropped: dropped)
+        for (code, message) in digest.unlisted {
+            warn(path, message, code: code.rawValue, offset: nil, isShown: false)
+        }
+        warn(path, rests: digest)
+    }
+
+    /// Prints how many findings were not shown.
+    public func warn(_ path: String, rests digest: FindingDigest) {
+        guard !output.quiet else { return }
+        for line in digest.rests { printError("\(name): \(path): \(line)") }
     }
 
     /// Says once that a dirty log was replayed in memory.

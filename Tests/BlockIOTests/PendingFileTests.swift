@@ -50,6 +50,21 @@ import ToolTesting
         #expect(try fileBytes(kept) == [7])
     }
 
+    /// Told at once, not after all the work; the link itself is replaced.
+    @Test func linkToNothing() throws {
+        let path = scratch.path("out")
+        try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: "absent")
+        for needsName in [false, true] {
+            let error = try ioError { _ = try PendingFile(path, replaces: false, needsName: needsName) }
+            #expect(error.reason == .errno(EEXIST))
+        }
+        #expect(try scratch.names() == ["out"])
+        let pending = try PendingFile(path, replaces: true)
+        try pending.file.write([8], at: 0)
+        try pending.commit()
+        #expect(try fileBytes(path) == [8] && scratch.names() == ["out"])
+    }
+
     @Test func replacesOnlyWhenTold() throws {
         let path = try scratch.write("out", [7])
         #expect(try ioError { _ = try PendingFile(path, replaces: false) }.reason == .errno(EEXIST))

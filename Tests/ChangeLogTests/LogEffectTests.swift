@@ -81,12 +81,13 @@ import Testing
         let (logs, writes) = try chain(&generator, logs: 2, writes: 40, size)
         var covered = [Bool](repeating: false, count: size)
         for (offset, bytes, zeros) in writes {
-            for index in Int(offset)..<Int(offset) + (bytes?.count ?? Int(zeros)) { covered[index] = true }
+            let end = Int(offset) + (bytes?.count ?? Int(zeros))
+            for index in Int(offset) / 512 * 512..<(end + 511) / 512 * 512 { covered[index] = true }
         }
         for capacity in [8, 30, LatestPieces.usualCapacity] {
             var found = [Bool](repeating: false, count: size)
             var end = -1
-            try effect(logs, capacity: capacity).forEachRange { range in
+            try effect(logs, capacity: capacity).forEachUndoRange(diskByteCount: UInt64(size)) { range in
                 #expect(Int(range.lowerBound) > end, "seed \(seed), capacity \(capacity)")
                 end = Int(range.upperBound)
                 for index in Int(range.lowerBound)..<end { found[index] = true }

@@ -47,7 +47,7 @@ import Testing
             Issue.record("not taken: \(try reason(undo, both()))")
             return
         }
-        #expect(log.uniqueID == GUID(7) && log.previousUniqueID == GUID(2) && log.byteCount == 30_513)
+        #expect(log.uniqueID == GUID(7) && log.previousUniqueID == GUID(2) && log.byteCount == 31_744)
         // Fewer writes of the same logs are covered, too.
         #expect(try reason(undo, both(WriteLimit(count: 3))) == "taken")
     }
@@ -72,29 +72,40 @@ import Testing
         #expect(error.formatError?.code == .hrlDiskRange)
     }
 
+    /// Damaged when it was whole, or cut off before its last block.
     @Test func notClosed() throws {
         let open = try changed { $0.eolLocation = 0 }
-        guard case .unclosed = try place(open, both()) else {
-            Issue.record("\(try reason(open, both()))")
+        #expect(try reason(open, both()).contains("is not closed, and holds all"))
+        let cut = MemoryFile(Array(open.allBytes.dropLast(4096)), path: "undo")
+        guard case .unclosed = try place(cut, both()) else {
+            Issue.record("\(try reason(cut, both()))")
             return
         }
-        #expect(try reason(open, LogEffect(of: [first])).contains("of other logs"))
+        #expect(try reason(cut, LogEffect(of: [first])).contains("of other logs"))
     }
 
-    /// Of whole sectors, so that recovery finds its blocks: damaged when it was whole, or cut off before its last block.
-    @Test func notClosedAndWhole() throws {
-        let writes: [(UInt64, [UInt8]?, UInt64)] = [(512, .init(repeating: 1, count: 512), 0), (8192, nil, 4096)]
-        let effect = try LogEffect(of: [try LogReader(try makeLog(writes, after: GUID(7), id: GUID(1)))])
-        let file = MemoryFile(path: "undo")
-        _ = try UndoLog.save(effect, of: disk, into: file, time: time)
-        var header = try LogHeader(from: file)
-        header.eolLocation = 0
-        try file.write(header.sealed(), at: 0)
-        #expect(try reason(file, effect).contains("is not closed, and holds all"))
-        let cut = MemoryFile(Array(file.allBytes.dropLast(4096)), path: "undo")
-        guard case .unclosed = try place(cut, effect) else {
-            Issue.record("\(try reason(cut, effect))")
-            return
+    /// A part takes no more memory than the others were counted with.
+    @Test func partsAreSmall() { #expect(MemoryLayout<UndoPart>.stride == 32) }
+
+    /// What the sectors hold beside the written bytes was saved, and must stand there still.
+    @Test func restOfASector() throws {
+        let effect = try LogEffect(of: [
+            try LogReader(try makeLog([(1000, [1, 2, 3], 0)], after: GUID(7), id: GUID(1)))
+        ])
+        let saved = MemoryFile(path: "undo")
+        _ = try UndoLog.save(effect, of: disk, into: saved, time: time)
+        #expect(try LogReader(saved).validate().byteCount == 512)
+        for (offset, problem) in [
+            (511, "taken"), (512, "byte 512"), (999, "byte 999"), (1003, "byte 1003"), (1024, "taken"),
+        ] {
+            let other = MemoryDisk(disk.allBytes)
+            try other.write([0xfe], at: UInt64(offset))
+            let place = try UndoLogPlace(of: saved, for: effect, on: other)
+            if case .other(let error) = place {
+                #expect(error.description.contains("of another time: \(problem) of the disk"), "\(error)")
+            } else {
+                #expect(problem == "taken", "\(offset)")
+            }
         }
     }
 
@@ -120,13 +131,15 @@ import Testing
         let short = MemoryFile(path: "undo")
         _ = try UndoLog.save(inside, of: disk, into: short, time: time)
         let what = try reason(short, LogEffect(of: [second]))
-        #expect(what.contains("does not cover all that will be written: byte 512 of the disk is missing"), "\(what)")
+        #expect(
+            what.contains("does not cover all sectors that will be written: byte 512 of the disk is missing"), "\(what)"
+        )
     }
 
     /// Against a plain picture of the bytes, whatever room there is.
     @Test(arguments: 1...40) func coverAgainstModel(seed: UInt64) throws {
         var random = SplitMix(seed: seed)
-        let size = 4000
+        let size = 20_100
         func ranges(_ count: Int, _ most: Int) -> [(UInt64, [UInt8]?, UInt64)] {
             (0..<count).map { _ in
                 let start = Int.random(in: 0..<size, using: &random)
@@ -139,7 +152,7 @@ import Testing
         var saved: [(UInt64, [UInt8]?, UInt64)] = []
         var position = 0
         while position < size {
-            let count = min(size - position, Int.random(in: 1...400, using: &random))
+            let count = min(size - position, Int.random(in: 1...2000, using: &random))
             if Int.random(in: 0..<12, using: &random) > 0 {
                 saved.append((UInt64(position), nil, UInt64(count)))
                 for index in position..<position + count { covered[index] = true }
@@ -147,8 +160,9 @@ import Testing
             position += count
         }
         var missing: Int?
-        try effect.forEachRange { range in
-            for index in range where !covered[Int(index)] { missing = min(missing ?? .max, Int(index)) }
+        try effect.forEachPiece { piece in
+            let sectors = Int(piece.diskOffset) / 512 * 512..<min(size, (Int(piece.diskEnd) + 511) / 512 * 512)
+            for index in sectors where !covered[index] { missing = min(missing ?? .max, index) }
         }
         let undo = try LogReader(try makeLog(saved))
         for capacity in [1, 2, 5, 1000] {
@@ -182,13 +196,13 @@ import Testing
             let index = Int.random(in: 0..<size, using: &random)
             var changed = bytes
             changed[index] = UInt8.random(in: 0...255, using: &random)
-            // What may stand there; all, where nothing is written.
+            // What may stand there; all, where nothing is written in the sector.
             var allowed: Set<UInt8> = [old.allBytes[index]]
             var isWritten = false
             for (offset, data, zeros) in writes {
-                let place = index - Int(offset)
-                guard place >= 0, place < data?.count ?? Int(zeros) else { continue }
-                isWritten = true
+                let (place, count) = (index - Int(offset), data?.count ?? Int(zeros))
+                if index / 512 >= Int(offset) / 512, index / 512 <= (Int(offset) + count - 1) / 512 { isWritten = true }
+                guard place >= 0, place < count else { continue }
                 allowed.insert(data?[place] ?? 0)
             }
             do throws(DiskError) {

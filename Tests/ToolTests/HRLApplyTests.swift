@@ -88,6 +88,57 @@ import VHDX
         #expect(try HRLSample.contents(scratch.path("disk.vhdx")) == disk)
     }
 
+    /// Which state a limit leads to.
+    @Test func limitsInText() throws {
+        for (time, text) in [
+            ("2025-05-08T06:14:00Z", "applied 4 writes, 69 KiB (70656 bytes), of 1 log"),
+            (
+                "2025-05-08T06:13:22Z",
+                "applied 3 writes, 68.5 KiB (70144 bytes), of 1 log, up to 2025-05-08T06:13:22Z; the writes after the "
+                    + "limit were left out"
+            ),
+            (
+                "2025-05-07T06:13:22Z",
+                "applied 0 writes, 0 bytes, of 1 log; the limit is before the first write, of 2025-05-08T06:13:20Z"
+            ),
+        ] {
+            #expect(try apply("--until", time, "--to", "disk.vhdx", "1.hrl").output == "disk.vhdx: \(text)\n")
+        }
+    }
+
+    /// All the same second, after the second of four writes.
+    @Test(arguments: [
+        "2025-05-08T06:13:21Z", "2025-05-08t06:13:21z", "2025-05-08 06:13:21Z", "2025-05-08T06:13:21.999999999Z",
+        "2025-05-08T08:13:21+02:00", "2025-05-08T00:43:21.5-05:30", "2025-05-08T06:13:21-00:00",
+        "2025-05-07T23:13:21-07:00",
+    ])
+    func formsOfUntil(time: String) throws {
+        let result = try apply("--dry-run", "--json", "--to", "disk.vhdx", "--until", time, "1.hrl")
+        let document = try #require(try jsonLines(result.output).first?["result"] as? [String: Any])
+        #expect(document["writes"] as? Int == 2 && document["stopped_early"] as? Bool == true)
+        #expect(document["newest_time"] as? String == "2025-05-08T06:13:21Z")
+    }
+
+    @Test(arguments: [
+        ("2025-05-08T06:13:21", "its zone is missing: 2025-05-08T06:13:21Z is UTC"),
+        ("2025-05-08 06:13:21.5", "its zone is missing: 2025-05-08 06:13:21.5Z is UTC"),
+        ("06:13:21", "RFC 3339"), ("2025-05-08", "RFC 3339"), ("2025-05-08T06:13Z", "RFC 3339"), ("now", "RFC 3339"),
+        ("1746684801", "RFC 3339"), ("", "RFC 3339"), ("2025-05-08T06:13:21+02", "RFC 3339"),
+        ("2025-05-08T06:13:21 CET", "RFC 3339"), ("2025-02-29T06:13:21Z", "RFC 3339"),
+        ("2025-05-08T24:00:00Z", "RFC 3339"), ("2025-05-08T06:13:21,5Z", "RFC 3339"),
+    ])
+    func refusedFormsOfUntil(time: String, reason: String) throws {
+        let before = try image()
+        let result = try apply("--to", "disk.vhdx", "--until", time, "1.hrl")
+        #expect(
+            result.exit == 64 && result.error.contains("--until") && result.error.contains(reason), "\(result.error)")
+        for tool in ["hrl-dump", "hrl-stat"] {
+            let other = try runTool(tool, ["--since", time, "1.hrl"], folder: scratch.folder)
+            #expect(other.exit == 64 && other.error.contains(reason), "\(other.error)")
+        }
+        #expect(try image() == before)
+    }
+
     @Test(arguments: HRLDamage.all)
     func damageLeavesTheImageAsItIs(damage: HRLDamage) throws {
         _ = try scratch.write("bad.hrl", try damage.brokenLog())

@@ -94,6 +94,29 @@ import VHDX
         #expect(try contents() == before)
     }
 
+    /// All logs of a folder, and the undo log is among them.
+    @Test func undoLogAmongOthers() throws {
+        let before = try contents()
+        _ = try scratch.write("0.hrl", try HRLSample.log())
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "0.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "undo.hrl").error.isEmpty)
+        // They are a chain, which leads back.
+        let both = try apply("--to", "disk.vhdx", "undo.hrl", "0.hrl")
+        #expect(
+            both.exit == 0
+                && both.error == "hrl-apply: undo.hrl: is an undo log among others: it takes back what those before it "
+                    + "write\n",
+            "\(both.error)")
+        #expect(try contents() == before)
+        // After a log before it they are none.
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo2.hrl", "2.hrl").exit == 0)
+        let image = try file("disk.vhdx")
+        let all = try apply("--to", "disk.vhdx", "0.hrl", "2.hrl", "undo2.hrl")
+        let hint = "; undo2.hrl is an undo log: leave it out, or name it alone to go back\n"
+        #expect(all.exit == 2 && all.error.contains("HRL025") && all.error.hasSuffix(hint), "\(all.error)")
+        #expect(try file("disk.vhdx") == image)
+    }
+
     @Test func undoOfAnUndoIsRedo() throws {
         let before = try contents()
         #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 0)
@@ -113,6 +136,7 @@ import VHDX
         #expect(undo["path"] as? String == "undo.hrl" && undo["reused"] as? Bool == false)
         #expect(undo["unique_id"] as? String == HRLSample.third.description)
         #expect(undo["previous_unique_id"] as? String == HRLSample.second.description)
+        #expect(undo["saved_time"] is NSNull)
         let document = try #require(try jsonLines(dry.output).first?["result"] as? [String: Any])
         #expect(document["written_bytes"] as? Int == undo["bytes"] as? Int && document["bytes"] as? Int == 1_121_232)
         #expect(document["written_bytes"] as? Int == 70_144 + (1 << 20))
@@ -124,6 +148,9 @@ import VHDX
         #expect(undo["bytes"] as? Int == 70_144 + (1 << 20) && undo["reused"] as? Bool == false)
         let again = try apply("--dry-run", "--json", "--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl", "2.hrl")
         #expect(try undoDocument(again)?["reused"] as? Bool == true)
+        let time = try LogHeader(from: try PosixFile(scratch.path("undo.hrl"))).created.description
+        #expect(undo["saved_time"] as? String == time)
+        #expect(try undoDocument(again)?["saved_time"] as? String == time)
         let without = try apply("--json", "--to", "disk.vhdx", "1.hrl")
         #expect(try undoDocument(without) == nil)
         let strict = try apply("--strict", "--dry-run", "--json", "--to", "disk.vhdx", "1.hrl")
@@ -140,6 +167,11 @@ import VHDX
         let (after, saved) = (try contents(), try file("undo.hrl"))
         let again = try runTool("hrl-apply", command, folder: scratch.folder)
         #expect(again.exit == 0 && again.output.contains("undo.hrl: kept as an earlier run saved it, "))
+        let time = try LogHeader(from: try PosixFile(scratch.path("undo.hrl"))).created
+        #expect(
+            again.error.hasSuffix(
+                "hrl-apply: undo.hrl: an earlier run saved it at \(time): applying it brings back what the image held "
+                    + "before that run\n"), "\(again.error)")
         #expect(try contents() == after && file("undo.hrl") == saved)
         #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
         #expect(try contents() == before)
@@ -164,8 +196,12 @@ import VHDX
             }
         }
         let shown = try contents()
+        let dry = try apply("--dry-run", "-f", "--to", "disk.vhdx", "--undo", "undo3.hrl", "1.hrl")
+        #expect(
+            dry.exit == 0 && dry.error.contains("; -f would replace it by what the image holds now\n"), "\(dry.error)")
         let forced = try apply("-f", "--to", "disk.vhdx", "--undo", "undo3.hrl", "1.hrl")
-        #expect(forced.exit == 0 && forced.error.contains("undo3.hrl: replaced by what the image holds now: "))
+        #expect(forced.exit == 0 && forced.error.hasPrefix("hrl-apply: undo3.hrl: exists and is the undo log of other"))
+        #expect(forced.error.hasSuffix("; -f replaced it by what the image held before this run\n"), "\(forced.error)")
         #expect(try apply("--to", "disk.vhdx", "undo3.hrl").exit == 0)
         #expect(try contents() == shown)
         try FileManager.default.createDirectory(atPath: scratch.path("folder"), withIntermediateDirectories: true)
@@ -173,6 +209,63 @@ import VHDX
         #expect(try apply("--to", "disk.vhdx", "--undo", "absent/undo.hrl", "1.hrl").exit == 2)
         #expect(try contents() == shown)
         #expect(try apply("-f", "--to", "disk.vhdx", "1.hrl").exit == 64)
+    }
+
+    /// It may lead to a disk that is away, with the undo log of an interrupted run.
+    @Test func linkToNothing() throws {
+        let link = scratch.path("undo.hrl")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "away/undo.hrl")
+        let before = try file("disk.vhdx")
+        for options in [[], ["-f"], ["--dry-run"], ["-f", "--dry-run"]] {
+            let result = try runTool(
+                "hrl-apply", options + ["--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl"], folder: scratch.folder)
+            #expect(
+                result.exit == 2 && result.output.isEmpty
+                    && result.error == "hrl-apply: undo.hrl: is a symbolic link to a file that is not there; if an "
+                        + "earlier run saved it there, make it reachable again; else remove the link, or name another "
+                        + "file\n",
+                "\(result.error)")
+        }
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "away/undo.hrl")
+        #expect(try file("disk.vhdx") == before)
+    }
+
+    /// Nothing is applied, what stood at UNDO stays, and the message says so.
+    @Test func noRoomForTheUndoLog() throws {
+        guard let small = try SmallDisk(byteCount: 8 << 20) else { return }
+        let undo = small.folder + "/undo.hrl"
+        #expect(try apply("--to", "disk.vhdx", "--undo", undo, "1.hrl").exit == 0)
+        let (saved, before) = (try fileBytes(undo), try file("disk.vhdx"))
+        try small.leave(free: 64 << 10)
+        let room = "; make room, or name a file on another disk\n"
+        let forced = try apply("-f", "--to", "disk.vhdx", "--undo", undo, "2.hrl")
+        #expect(forced.exit == 2 && forced.output.isEmpty && forced.error.contains("No space left"), "\(forced.error)")
+        #expect(
+            forced.error.hasSuffix("; no log was applied, and what stood at \(undo) stands there as it was" + room),
+            "\(forced.error)")
+        #expect(!forced.error.contains("-f replaced"))
+        let new = try apply("--to", "disk.vhdx", "--undo", small.folder + "/new.hrl", "2.hrl")
+        #expect(new.exit == 2 && new.error.hasSuffix("; no log was applied" + room), "\(new.error)")
+        #expect(try fileBytes(undo) == saved && file("disk.vhdx") == before)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: small.folder).sorted() == ["ballast", "undo.hrl"])
+    }
+
+    /// The image's own disk is full: the way on and the way back are told.
+    @Test func noRoomForTheImage() throws {
+        guard let small = try SmallDisk(byteCount: 8 << 20) else { return }
+        let image = small.folder + "/disk.vhdx"
+        try HRLSample.makeDisk(image)
+        try small.leave(free: 512 << 10)
+        let failed = try apply("--to", image, "--undo", "undo.hrl", "1.hrl", "2.hrl")
+        #expect(failed.exit == 2 && failed.error.contains("No space left"), "\(failed.error)")
+        let hint = "; the image may hold a part of the logs: make room, and run the same command again"
+        #expect(failed.error.hasSuffix(hint + ", or apply undo.hrl to go back\n"), "\(failed.error)")
+        #expect(try apply("--to", image, "1.hrl", "2.hrl").error.hasSuffix(hint + "\n"))
+        try small.removeBallast()
+        #expect(try apply("--to", image, "--undo", "undo.hrl", "1.hrl", "2.hrl").exit == 0)
+        var expected = [UInt8](repeating: 0, count: 8 << 20)
+        HRLSample.apply(Self.writes1 + Self.writes2, to: &expected)
+        #expect(try HRLSample.contents(image) == expected)
     }
 
     @Test func unclosedIsMadeAnew() throws {
@@ -195,6 +288,30 @@ import VHDX
         #expect(try contents() == before && file("undo.hrl") == rotten)
     }
 
+    /// Writes at odd places, and the undo log loses its closing or its end.
+    @Test(arguments: [0, 4096]) func recoveredUndoLog(lostByteCount: Int) throws {
+        let writes = (0..<300).map {
+            HRLSample.Write(offset: UInt64($0 * 9001 + 77), value: 0x5a, count: 1 + $0 * 7)
+        }
+        _ = try scratch.write("odd.hrl", try HRLSample.log(writes, after: HRLSample.third))
+        let before = try contents()
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "odd.hrl").exit == 0)
+        var expected = try contents()
+        #expect(expected != before)
+        var cut = Array(try file("undo.hrl").dropLast(lostByteCount))
+        try HRLDamage.header(&cut) { $0.eolLocation = 0 }
+        _ = try scratch.write("undo.hrl", cut)
+        #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 2)
+        let recovery = try runTool("hrl-check", ["--recover", "copy.hrl", "undo.hrl"], folder: scratch.folder)
+        #expect(recovery.exit == 3, "\(recovery.error)")
+        let back = try apply("--to", "disk.vhdx", "copy.hrl")
+        #expect(back.exit == 0, "\(back.error)")
+        let end = Int(try LogReader(try PosixFile(scratch.path("copy.hrl"))).validate().maximumEnd)
+        expected.replaceSubrange(0..<end, with: before[0..<end])
+        #expect(try contents() == expected)
+        #expect((expected == before) == (lostByteCount == 0) && end > 1 << 20)
+    }
+
     /// First with a limit, then without.
     @Test func whatWasSavedMustCoverAll() throws {
         let before = try contents()
@@ -202,7 +319,9 @@ import VHDX
         #expect(limited.exit == 0, "\(limited.error)")
         let (shown, saved, image) = (try contents(), try file("undo.hrl"), try file("disk.vhdx"))
         let refused = try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl")
-        #expect(refused.exit == 2 && refused.error.contains("does not cover all that will be written: byte 1048576"))
+        #expect(
+            refused.exit == 2 && refused.error.contains("does not cover all sectors that will be written: byte 1048576")
+        )
         #expect(try file("disk.vhdx") == image && file("undo.hrl") == saved)
         #expect(try apply("-f", "--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 0)
         #expect(try apply("--to", "disk.vhdx", "undo.hrl").exit == 0)
@@ -214,7 +333,7 @@ import VHDX
         #expect(try apply("--to", "disk.vhdx", "--undo", "all.hrl", "1.hrl").exit == 0)
         #expect(try apply("--to", "disk.vhdx", "all.hrl").exit == 0)
         let more = try apply("--until-record", "1", "--to", "disk.vhdx", "--undo", "all.hrl", "1.hrl")
-        #expect(more.exit == 2 && more.error.contains("bytes that will not be written now"), "\(more.error)")
+        #expect(more.exit == 2 && more.error.contains("bytes of sectors that will not be written now"), "\(more.error)")
         #expect(try contents() == before)
     }
 

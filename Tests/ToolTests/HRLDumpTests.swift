@@ -44,7 +44,7 @@ import ToolTesting
                     + #""length":512,"time":"2025-05-08T06:13:23Z","time_raw":800000003,"checksum":"ok","#
                     + #""data_checksum":"none","sha256":null,"preview":null}"#,
                 #"{"type":"summary","writes":4,"bytes":70656,"unique_bytes":70144,"first_time":"2025-05-08T06:13:20Z","#
-                    + #""last_time":"2025-05-08T06:13:23Z","problems":0,"complete":true,"exit":0}"#,
+                    + #""last_time":"2025-05-08T06:13:23Z","problems":0,"problems_not_listed":0,"complete":true,"exit":0}"#,
             ])
     }
 

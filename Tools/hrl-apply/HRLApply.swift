@@ -40,7 +40,9 @@ struct HRLApply: Tool {
     var force = false
     @Option(
         help: ArgumentHelp(
-            "Stop before the first write after this time, such as 2026-11-22T20:14:03Z.", valueName: "time"))
+            "Stop before the first write after this time, such as 2026-11-22T20:14:03Z or 2026-11-22T21:14:03+01:00.",
+            valueName: "time"),
+        transform: TimeArgument.parse)
     var until: TimeArgument?
     @Option(help: ArgumentHelp("Stop after so many writes, counted through all logs.", valueName: "n"))
     var untilRecord: UInt64?
@@ -60,13 +62,19 @@ struct HRLApply: Tool {
 
     func perform(_ run: ToolRun) throws {
         raiseOpenFileLimit(for: logs.count)
-        let readers = try open(run)
-        let ordered = try ordered(readers, run)
+        let options = HRLReadOptions(accepting: imageOptions.openOptions.accepted)
+        let opened = try ClosedLogs(logs, options, isChain: !unlinked) {
+            run.addInput($0.file.path, byteCount: $0.fileByteCount)
+        }
+        run.warn(to, opened.findings)
+        for log in opened.undoLogsAmongOthers {
+            run.warn(log.file.path, "is an undo log among others: it takes back what those before it write")
+        }
         try refuseTargetAmongLogs()
         let progress = Progress("hrl-apply", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         // Opening for writing may replay the image's own log: what cannot be applied must be known before.
-        let (chain, effect) = try rehearse(ordered, run)
+        let (chain, effect) = try rehearse(opened.readers, run)
         let order = strict ? ApplyOrder.strict : .coalesced
         if dryRun {
             let saved = try undo.flatMap { try rehearseUndo($0, effect, of: chain, run) }
@@ -76,27 +84,6 @@ struct HRLApply: Tool {
         progress.end()
         run.addOutput(to, byteCount: try? PosixFile(to).byteCount())
         report(effect, writtenByteCount: result.writtenByteCount, saved, run)
-    }
-
-    private func open(_ run: ToolRun) throws -> [LogReader] {
-        let options = HRLReadOptions(accepting: imageOptions.openOptions.accepted)
-        return try logs.map { path in
-            do {
-                let reader = try LogReader(try PosixFile(path), options: options)
-                run.addInput(path, byteCount: reader.fileByteCount)
-                return reader
-            } catch var error as DiskError where error.isUnclosedLog {
-                error.hint = "hrl-check --recover makes a closed copy of what can be found"
-                throw error
-            }
-        }
-    }
-
-    private func ordered(_ readers: [LogReader], _ run: ToolRun) throws -> [LogReader] {
-        guard !unlinked else { return readers }
-        let order = try LogChainOrder(readers.map { LogLink($0) })
-        for finding in order.findings { run.warn(to, [finding]) }
-        return order.indices.map { readers[$0] }
     }
 
     private func refuseTargetAmongLogs() throws {
@@ -124,7 +111,7 @@ struct HRLApply: Tool {
             of: order, limit: WriteLimit(time: until?.diskTimestamp, count: untilRecord),
             virtualByteCount: chain.geometry.virtualByteCount)
         for (log, summary) in zip(order, effect.summaries) {
-            run.warn(log.file.path, summary.findings.map(\.finding))
+            run.warn(log.file.path, summary.findings.map(\.finding), dropped: summary.dropped)
         }
         return (chain, effect)
     }
@@ -148,7 +135,11 @@ struct HRLApply: Tool {
             return (result, saved)
         } catch {
             var error = error
-            if let saved, error.hint == nil { error.hint = "run the same command again, or apply \(saved.path)" }
+            if error.hint == nil {
+                error.hint =
+                    "the image may hold a part of the logs: " + (error.isOutOfSpace ? "make room, and " : "")
+                    + "run the same command again" + (saved.map { ", or apply \($0.path) to go back" } ?? "")
+            }
             throw error
         }
     }
@@ -171,10 +162,7 @@ struct HRLApply: Tool {
         let leaf = try ImageOpener.layer(writing: file, options)
         let disk = try ImageChain(leafFirst: [leaf] + chain.layers.dropFirst(), writableLeaf: leaf)
         // All that can refuse has had its say, and nothing was overwritten yet.
-        if let pending {
-            try pending.commit()
-            run.addOutput(undo, byteCount: try pending.file.byteCount())
-        }
+        if let pending, let saved { try commit(pending, saved, run) }
         return (disk, saved)
     }
 }

@@ -13,7 +13,8 @@ extension HRLApply {
             "logs": .array(zip(order, effect.summaries).map { document($0, $1) }),
             "writes": .unsigned(effect.writeCount), "bytes": .unsigned(effect.byteCount),
             "written_bytes": .unsigned(writtenByteCount),
-            "stopped_early": .bool(effect.stoppedEarly), "undo": saved.map(document) ?? nil,
+            "stopped_early": .bool(effect.stoppedEarly), "newest_time": .optional(effect.newestTime?.description),
+            "undo": saved.map(document) ?? nil,
         ]
         guard !output.json, !output.quiet else { return }
         let what = counted(effect.writeCount, "write", "writes")
@@ -21,13 +22,20 @@ extension HRLApply {
         try? run.out.line(
             "\(printable(to)): \(dryRun ? "would apply" : "applied") \(what), "
                 + "\(Quantity.bytes(effect.byteCount, plain: output.bytes)), of \(logs)"
-                + (effect.stoppedEarly ? "; the writes after the limit were left out" : ""))
+                + (effect.stoppedEarly ? limitText(effect) : ""))
         if let undo { try? run.out.line("\(printable(undo)): \(text(saved))") }
         guard dryRun || output.verbose else { return }
         for (log, summary) in zip(order, effect.summaries) {
             let writes = counted(summary.writeCount, "write", "writes")
             try? run.out.line("  \(printable(log.file.path)): \(writes), id \(log.header.uniqueID)")
         }
+    }
+
+    /// Which state of the disk a limit leads to.
+    private func limitText(_ effect: LogEffect) -> String {
+        if let newest = effect.newestTime { return ", up to \(newest); the writes after the limit were left out" }
+        let first = effect.summaries.lazy.compactMap(\.firstTime).first
+        return "; the limit is before the first write" + (first.map { ", of \($0)" } ?? "")
     }
 
     private func text(_ saved: UndoOutcome?) -> String {
@@ -41,7 +49,7 @@ extension HRLApply {
         [
             "path": .string(saved.path), "unique_id": .optional(saved.uniqueID?.description),
             "previous_unique_id": .string(saved.previousUniqueID.description), "bytes": .unsigned(saved.byteCount),
-            "reused": .bool(saved.isReused),
+            "reused": .bool(saved.isReused), "saved_time": .optional(saved.time?.description),
         ]
     }
 

@@ -12,13 +12,18 @@ struct UndoOutcome {
     /// Nil where the id would be a random one: in a dry run.
     var uniqueID: GUID?
     var previousUniqueID: GUID
+    /// When it was saved; nil in a dry run that would save it.
+    var time: DiskTimestamp?
     var byteCount: UInt64
     /// Whether an earlier run had saved it.
     var isReused: Bool
+    /// Why what stood at its place could not serve, and was replaced; nil where nothing was.
+    var replaced: String?
 
     init(_ path: String, _ log: UndoLog, isReused: Bool) {
         (self.path, self.isReused) = (path, isReused)
-        (uniqueID, previousUniqueID, byteCount) = (log.uniqueID, log.previousUniqueID, log.byteCount)
+        (uniqueID, previousUniqueID) = (log.uniqueID, log.previousUniqueID)
+        (time, byteCount) = (log.time, log.byteCount)
     }
 
     init(_ path: String, wouldSave byteCount: UInt64, _ identity: UndoLog.Identity) {
@@ -43,20 +48,44 @@ extension HRLApply {
         _ path: String, _ effect: LogEffect, of chain: ImageChain, _ progress: Progress, _ run: ToolRun
     ) throws -> (UndoOutcome?, PendingFile?) {
         guard UndoLog.Identity(of: effect) != nil else { return (nil, nil) }
-        let place = try undoPlace(path, effect, on: chain, run)
+        let place = try undoPlace(path, effect, on: chain)
         if case .reusable(let log) = place {
             run.addInput(path, byteCount: try? PosixFile(path).byteCount())
-            return (UndoOutcome(path, log, isReused: true), nil)
+            return (reused(log, at: path, run), nil)
         }
         let pending = try PendingFile(path, replaces: place != nil)
         progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
         let identity = chain.leaf.identity
-        let log = try UndoLog.save(
-            effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
-            time: DiskTimestamp(unixSeconds: ToolRun.now())
-        ) { progress.update($0) }
-        try checkParents(of: chain)
-        return (UndoOutcome(path, log, isReused: false), pending)
+        do throws(DiskError) {
+            let log = try UndoLog.save(
+                effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
+                time: DiskTimestamp(unixSeconds: ToolRun.now())
+            ) { progress.update($0) }
+            try checkParents(of: chain)
+            var outcome = UndoOutcome(path, log, isReused: false)
+            outcome.replaced = place?.objection
+            return (outcome, pending)
+        } catch { throw unsaved(error, path, isInTheWay: place != nil) }
+    }
+
+    /// Gives what was saved its name.
+    func commit(_ pending: PendingFile, _ saved: UndoOutcome, _ run: ToolRun) throws {
+        do { try pending.commit() } catch {
+            // What stood there may be gone: the folder's flush comes after the new name.
+            throw unsaved(DiskError(error, doing: "saving"), saved.path, isInTheWay: false)
+        }
+        run.addOutput(saved.path, byteCount: try pending.file.byteCount())
+        guard let why = saved.replaced else { return }
+        run.warn(saved.path, "\(why); -f replaced it by what the image held before this run")
+    }
+
+    /// An error that came before anything was applied.
+    private func unsaved(_ error: DiskError, _ path: String, isInTheWay: Bool) -> DiskError {
+        guard error.hint == nil else { return error }
+        var error = error
+        error.hint = "no log was applied" + (isInTheWay ? ", and what stood at \(path) stands there as it was" : "")
+        if error.isOutOfSpace { error.hint? += "; make room, or name a file on another disk" }
+        return error
     }
 
     /// As `saveUndo`, but only says what it would do.
@@ -64,32 +93,64 @@ extension HRLApply {
         _ path: String, _ effect: LogEffect, of chain: ImageChain, _ run: ToolRun
     ) throws -> UndoOutcome? {
         guard let identity = UndoLog.Identity(of: effect) else { return nil }
-        if case .reusable(let log) = try undoPlace(path, effect, on: chain, run) {
-            return UndoOutcome(path, log, isReused: true)
+        let place = try undoPlace(path, effect, on: chain)
+        if case .reusable(let log) = place { return reused(log, at: path, run) }
+        if let why = place?.objection {
+            run.warn(path, "\(why); -f would replace it by what the image holds now")
         }
-        return UndoOutcome(path, wouldSave: try effect.writtenByteCount(.coalesced), identity)
+        return UndoOutcome(
+            path, wouldSave: try UndoLog.byteCount(of: effect, diskByteCount: chain.geometry.virtualByteCount), identity
+        )
+    }
+
+    /// An undo log that is there stays, and so does what it leads back to: which is not what the image shows now.
+    private func reused(_ log: UndoLog, at path: String, _ run: ToolRun) -> UndoOutcome {
+        run.warn(
+            path, "an earlier run saved it at \(log.time): applying it brings back what the image held before that run")
+        return UndoOutcome(path, log, isReused: true)
     }
 
     /// What stands at the undo log's place; nil when nothing does.
     /// - Throws: for what is in the way, unless it may be replaced.
     private func undoPlace(
-        _ path: String, _ effect: LogEffect, on chain: ImageChain, _ run: ToolRun
+        _ path: String, _ effect: LogEffect, on chain: ImageChain
     ) throws -> UndoLogPlace? {
         let file: PosixFile
         do { file = try PosixFile(path) } catch {
-            if error.reason == .errno(ENOENT) { return nil }
-            throw DiskError(error, doing: "opening the undo log")
+            guard error.reason == .errno(ENOENT) else { throw DiskError(error, doing: "opening the undo log") }
+            try refuseLinkToNothing(path)
+            return nil
         }
         let place = try UndoLogPlace(of: file, for: effect, on: chain)
         guard case .other(var error) = place else { return place }
-        guard !force else {
-            run.warn(path, "replaced by what the image holds now: \(error.explanation)")
-            return place
-        }
+        guard !force else { return place }
         let risk = "-f replaces it, which after an interrupted run would save bytes that are already new"
         error.hint = (error.hint.map { $0 + "; " } ?? "") + risk
         throw error
     }
+}
+
+/// A link to nothing may lead to a disk that is not there now, and on it is the undo log of an interrupted run: it is not
+/// replaced, with -f neither.
+private func refuseLinkToNothing(_ path: String) throws(DiskError) {
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
+    throw DiskError(
+        .refused, path: path, "is a symbolic link to a file that is not there",
+        hint: "if an earlier run saved it there, make it reachable again; else remove the link, or name another file")
+}
+
+extension UndoLogPlace {
+    /// Why what stands there cannot serve.
+    fileprivate var objection: String? {
+        guard case .other(var error) = self else { return nil }
+        error.hint = nil
+        return error.explanation
+    }
+}
+
+extension DiskError {
+    var isOutOfSpace: Bool { [.errno(ENOSPC), .errno(EDQUOT)].contains(ioError?.reason) }
 }
 
 extension LogEffect {

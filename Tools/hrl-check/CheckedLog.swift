@@ -12,6 +12,8 @@ struct CheckedLog {
     let check: LogCheck
     /// What the search for blocks found, for a log that was not closed.
     private(set) var recovered: RecoveredLog?
+    /// What there is to tell about recovering it, where it has one possible end.
+    private(set) var recoveryFindings: [Finding] = []
     let accepted: Set<FormatError.Code>
 
     /// - Throws: `DiskError` for failed I/O, and for a file that is no log.
@@ -30,16 +32,23 @@ struct CheckedLog {
         self.header = header
         guard !header.isClosed else { return }
         progress.begin("hrl-check: looking for blocks", total: byteCount)
-        recovered = try HRL.recover(unclosed: file) { done, _ in progress.update(done) }
+        let found = try HRL.recover(unclosed: file) { done, _ in progress.update(done) }
+        recovered = found
+        if found.candidateCount == 1 { recoveryFindings = try found.findings(for: found.candidates[0]) }
     }
 
     /// Severity as it counts: accepted codes are no more than information.
-    func severity(_ finding: LogFinding) -> Finding.Severity {
-        accepted.contains(finding.detail.code) ? .information : finding.severity
+    func severity(_ finding: LogFinding) -> Finding.Severity { severity(finding.finding.kind) }
+
+    private func severity(_ kind: Finding.Kind) -> Finding.Severity {
+        accepted.contains(kind.code) ? .information : kind.severity
     }
 
+    /// How many findings count as this severe, those among them that were not kept.
     func count(_ severity: Finding.Severity) -> Int {
-        check.findings.filter { self.severity($0) == severity && $0.detail.code != .hrlNotClosed }.count
+        func counts(_ kind: Finding.Kind) -> Bool { self.severity(kind) == severity && kind.code != .hrlNotClosed }
+        let dropped = check.dropped.filter { counts($0.key) }
+        return check.findings.count { counts($0.finding.kind) } + dropped.values.reduce(0, +)
     }
 
     var hasErrors: Bool { count(.error) > 0 }

@@ -58,16 +58,7 @@ extension HRLCheck {
                     "  fits \(printable(image.path)) of \(Quantity.bytes(image.virtualByteCount, plain: output.bytes))")
             }
         }
-        for finding in log.check.findings {
-            let counted = log.severity(finding)
-            guard counted > .information || output.verbose || finding.severity > .information else { continue }
-            let isAccepted = counted != finding.severity
-            let detail = printable(finding.detail.description)
-            try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(detail)")
-        }
-        if log.check.droppedFindingCount > 0 {
-            try? run.out.line("  and \(log.check.droppedFindingCount) more of the same kinds")
-        }
+        printFindings(of: log, run)
         guard let found = log.recovered else { return }
         for candidate in found.candidates {
             try? run.out.line(
@@ -75,6 +66,21 @@ extension HRLCheck {
                     + Quantity.offset(candidate.blockOffset))
         }
         if found.candidateCount == 0 { try? run.out.line("  recoverable: nothing") }
+        // The recovery tells them itself.
+        guard recover == nil else { return }
+        for finding in log.recoveryFindings { try? run.out.line("  \(finding.severity.rawValue): \(finding.detail)") }
+    }
+
+    private func printFindings(of log: CheckedLog, _ run: ToolRun) {
+        var digest = FindingDigest()
+        for finding in log.check.findings where finding.severity > .information || output.verbose {
+            guard digest.admits(finding.finding.kind) else { continue }
+            let isAccepted = log.severity(finding) != finding.severity
+            let detail = printable(finding.detail.description)
+            try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(detail)")
+        }
+        digest.add(dropped: log.check.dropped)
+        for line in digest.rests { try? run.out.line("  \(line)") }
     }
 
     private func verdictText(_ log: CheckedLog) -> String {
@@ -137,7 +143,7 @@ extension HRLCheck {
             "last_time": .optional(summary?.lastTime?.description),
             "minimum_offset": .optional(summary?.minimumOffset), "maximum_end": .optional(summary?.maximumEnd),
             "findings": .array(log.check.findings.map { document($0, counted: log.severity($0)) }),
-            "findings_not_shown": .integer(Int64(log.check.droppedFindingCount)),
+            "findings_not_shown": .integer(Int64(log.check.dropped.values.reduce(0, +))),
             "recoverable": .array(
                 (log.recovered?.candidates ?? []).map {
                     [

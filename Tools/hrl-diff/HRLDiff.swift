@@ -40,7 +40,9 @@ struct HRLDiff: Tool {
     var after: String?
     @Flag(help: "Give each write the checksum of its data, which Hyper-V leaves out.")
     var dataChecksums = false
-    @Option(help: ArgumentHelp("Time of the writes and of the log, instead of now.", valueName: "time"))
+    @Option(
+        help: ArgumentHelp("Time of the writes and of the log, instead of now.", valueName: "time"),
+        transform: TimeArgument.parse)
     var time: TimeArgument?
     @Option(help: ArgumentHelp("UniqueId of the log, instead of a random one.", valueName: "guid"))
     var uniqueId: String?

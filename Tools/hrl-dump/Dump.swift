@@ -2,7 +2,6 @@ import BlockIO
 import ByteCodec
 import ChangeLog
 import DiskModel
-import Glibc
 import HRL
 import Toolbox
 
@@ -25,15 +24,19 @@ final class Dump {
         }
     }
 
-    private let run: ToolRun
-    private let rows: RowWriter
+    let run: ToolRun
+    let rows: RowWriter
     private let style: Style
     private let filter: WriteFilter
-    private let options: HRLReadOptions
+    let options: HRLReadOptions
     private var shown = Totals()
     private var unique = UniqueBytes()
     private var problemCount: UInt64 = 0
-    private var isComplete = true
+    /// Findings beyond those that the reader keeps.
+    private var unlistedProblemCount: UInt64 = 0
+    /// Of the log under way.
+    private var digest = FindingDigest()
+    var isComplete = true
 
     init(_ run: ToolRun, _ rows: RowWriter, _ style: Style, _ filter: WriteFilter, _ options: HRLReadOptions) {
         (self.run, self.rows, self.style, self.filter, self.options) = (run, rows, style, filter, options)
@@ -62,7 +65,7 @@ final class Dump {
             guard error.formatError != nil else { throw error }
             return try showDamage(error, reader.file)
         }
-        try output { try end(summary.findings, dropped: summary.droppedFindingCount, reader.file.path) }
+        try output { try end(summary.findings, summary.dropped, reader.file.path) }
         if log.isUnclosed {
             isComplete = false
             run.raise(.partial)
@@ -76,7 +79,7 @@ final class Dump {
         }
     }
 
-    private func row(_ write: WriteRecord) throws(DiskError) {
+    func row(_ write: WriteRecord) throws(DiskError) {
         guard filter.admits(write) else { return }
         shown.add(write)
         if style != .tsv { unique.add(write.diskOffset..<write.diskOffset + write.byteCount) }
@@ -84,7 +87,7 @@ final class Dump {
     }
 
     /// The problems of a log whose reading an error ended.
-    private func showDamage(_ error: DiskError, _ file: any BlockFile) throws(DiskError) {
+    func showDamage(_ error: DiskError, _ file: any BlockFile) throws(DiskError) {
         isComplete = false
         run.raise(.finding)
         let check = try checkLog(file)
@@ -92,12 +95,12 @@ final class Dump {
             try rows.flush()
             let known = check.findings.contains { $0.detail == error.formatError }
             if !known, let detail = error.formatError { try problem(LogFinding(Finding(.error, detail)), file.path) }
-            try end(check.findings, dropped: check.droppedFindingCount, file.path)
+            try end(check.findings, check.dropped, file.path)
         }
     }
 
     /// An error that leaves nothing of a log to show.
-    private func fail(_ error: DiskError) throws {
+    func fail(_ error: DiskError) throws {
         isComplete = false
         run.raise(ExitStatus(error.kind))
         try rows.flush()
@@ -117,7 +120,7 @@ final class Dump {
 
     // Lines
 
-    private func begin(
+    func begin(
         _ header: LogHeader, _ file: any BlockFile, _ fileByteCount: UInt64, _ recovered: UInt64?
     ) throws {
         switch style {
@@ -150,22 +153,26 @@ final class Dump {
     }
 
     /// Findings of a log, at its end; information only with `--verbose`.
-    private func end(_ findings: [LogFinding], dropped: Int, _ path: String) throws {
-        for finding in findings where finding.severity > .information || run.output.verbose {
-            try problem(finding, path)
-        }
-        if dropped > 0 { run.warn(path, "\(dropped) more findings of the same kinds are not shown") }
+    func end(_ findings: [LogFinding], _ dropped: [Finding.Kind: Int], _ path: String) throws {
+        func isTold(_ severity: Finding.Severity) -> Bool { severity > .information || run.output.verbose }
+        for finding in findings where isTold(finding.severity) { try problem(finding, path) }
+        for (kind, count) in dropped where isTold(kind.severity) { unlistedProblemCount += UInt64(count) }
+        digest.add(dropped: dropped)
+        tellRests(path)
     }
 
-    private func problem(_ finding: LogFinding, _ path: String) throws {
-        if finding.severity == .error {
-            run.raise(.finding)
+    func problem(_ finding: LogFinding, _ path: String) throws {
+        if finding.severity == .error { run.raise(.finding) }
+        if digest.admits(finding.finding.kind), finding.severity == .error || !run.output.quiet {
             printError("\(run.name): \(path): \(finding.detail)")
-        } else {
-            run.warn(
-                path, finding.detail.description, code: finding.detail.code.rawValue, offset: finding.detail.offset)
         }
         try problemLine(finding)
+    }
+
+    /// How many problems of a log were not shown, when all of it was.
+    func tellRests(_ path: String) {
+        run.warn(path, rests: digest)
+        digest = FindingDigest()
     }
 
     private func problemLine(_ finding: LogFinding) throws {
@@ -181,7 +188,7 @@ final class Dump {
     }
 
     /// What fails while showing is no fault of the log: it goes past the readers, which only throw `DiskError`.
-    private func output(_ body: () throws -> Void) throws(DiskError) {
+    func output(_ body: () throws -> Void) throws(DiskError) {
         try diskErrors("standard output") {
             do { try body() } catch let failure as OutputFailure {
                 throw DiskError(.io, path: "standard output", "\(failure)")
@@ -209,7 +216,8 @@ final class Dump {
                     "unique_bytes": .optional(uniqueByteCount),
                     "first_time": .optional(shown.firstTime?.description),
                     "last_time": .optional(shown.lastTime?.description),
-                    "problems": .unsigned(problemCount), "complete": .bool(isComplete),
+                    "problems": .unsigned(problemCount), "problems_not_listed": .unsigned(unlistedProblemCount),
+                    "complete": .bool(isComplete),
                     "exit": .integer(Int64(run.status.rawValue)),
                 ] as JSONValue)
         case .text: try rows.put(summaryText(uniqueByteCount))
@@ -233,98 +241,5 @@ final class Dump {
         if let uniqueByteCount { text += ", to \(size(uniqueByteCount)) of the disk" }
         if let firstTime = shown.firstTime, let lastTime = shown.lastTime { text += ", \(firstTime) to \(lastTime)" }
         return text + (isComplete ? "" : "; incomplete")
-    }
-
-    // Growing logs
-
-    /// Shows a log while it grows, until it is closed or a signal asks for the end.
-    func follow(_ path: String) throws {
-        do throws(DiskError) {
-            let file = try diskErrors(path) { try PosixFile(path) }
-            let header = try LogHeader(from: file)
-            guard !header.isClosed else { return try dump(closed: path) }
-            let size = try diskErrors(path) { try file.byteCount() }
-            run.addInput(path, byteCount: size)
-            let tail = try diskErrors(path) { try LogTail(file, header) }
-            try output { try begin(header, file, size, 0) }
-            while try !advance(tail, header) {
-                try output { try rows.flush() }
-                guard Waiting.sleep() else {
-                    isComplete = false
-                    return run.raise(.partial)
-                }
-            }
-        } catch { try fail(error) }
-    }
-
-    private func dump(closed path: String) throws(DiskError) { try output { try dump(path) } }
-
-    /// Shows what is new.
-    /// - Returns: whether the log is closed.
-    private func advance(_ tail: LogTail, _ first: LogHeader) throws(DiskError) -> Bool {
-        let file = tail.file
-        let header = try LogHeader(from: file)
-        let size = try diskErrors(file.path) { try file.byteCount() }
-        guard header.uniqueID == first.uniqueID else {
-            throw DiskError(.refused, path: file.path, "another log was written over it while it was followed")
-        }
-        guard size >= tail.end else {
-            throw DiskError(
-                .refused, path: file.path, "the log was cut to \(size) bytes while it was followed up to \(tail.end)")
-        }
-        let limit = header.isClosed ? min(size, header.eolLocation) : size
-        try advance(tail, to: limit)
-        guard header.isClosed else {
-            try checkIsThere(file)
-            return false
-        }
-        if tail.end != header.eolLocation { try showRest(tail, header) }
-        return true
-    }
-
-    /// The writes of a closed log behind those followed, from its end back: their blocks may stand at odd places, or have
-    /// been written where the search had passed.
-    private func showRest(_ tail: LogTail, _ header: LogHeader) throws(DiskError) {
-        let reader = try LogReader(tail.file, options: options)
-        let shownCount = tail.writeCount
-        var isSame = shownCount == 0
-        let summary: LogSummary
-        do throws(DiskError) {
-            summary = try reader.forEachWrite(verifyingData: true) { (write) throws(DiskError) in
-                if write.number == shownCount { isSame = write.blockOffset == tail.lastBlock }
-                if write.number > shownCount, isSame { try row(WriteRecord(write)) }
-            }
-        } catch {
-            guard error.formatError != nil else { throw error }
-            return try showDamage(error, tail.file)
-        }
-        try output { try end(summary.findings, dropped: summary.droppedFindingCount, tail.file.path) }
-        guard !isSame else { return }
-        isComplete = false
-        let error = FormatError(
-            .hrlBackChain, field: "EOLLocation", offset: 44,
-            "is \(header.eolLocation), and no block on the way there ends at \(tail.end), where the blocks followed do",
-            section: "hrl.md: Layout")
-        try output { try problem(LogFinding(Finding(.error, error)), tail.file.path) }
-    }
-
-    /// A log that lost its last name unclosed gets no reader after this one, and may never be closed.
-    private func checkIsThere(_ file: any BlockFile) throws(DiskError) {
-        let linkCount = try diskErrors(file.path) { try file.hostFile?.status().st_nlink }
-        guard linkCount == 0 else { return }
-        throw DiskError(.refused, path: file.path, "the log was removed, not closed, while it was followed")
-    }
-
-    private func advance(_ tail: LogTail, to limit: UInt64) throws(DiskError) {
-        try diskErrors(tail.file.path) {
-            try tail.advance(to: limit) { write in
-                try row(write)
-                guard write.dataChecksum == .bad else { return }
-                let error = FormatError(
-                    .hrlDataChecksum, field: "DataChecksum of write \(write.number)", offset: write.dataOffset,
-                    "is not that of the data", section: "hrl.md: Metadata entry")
-                try problem(LogFinding(Finding(.error, error), write: write.number), tail.file.path)
-            }
-        }
     }
 }

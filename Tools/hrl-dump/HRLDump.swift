@@ -127,7 +127,7 @@ struct HRLDump: Tool {
         guard let found else {
             throw DiskError(.outOfRange, path: logs[0], "no write \(number): the log has \(summary.writeCount)")
         }
-        run.warn(logs[0], summary.findings.map(\.finding))
+        run.warn(logs[0], summary.findings.map(\.finding), dropped: summary.dropped)
         if log.isUnclosed {
             run.warn(logs[0], "the log was not closed", code: FormatError.Code.hrlNotClosed.rawValue)
             run.raise(.partial)

@@ -43,7 +43,11 @@ struct HRLMerge: Tool {
 
     func perform(_ run: ToolRun) throws {
         raiseOpenFileLimit(for: logs.count)
-        let order = try ordered(try open(run), run)
+        let options = HRLReadOptions(accepting: acceptOptions.codes)
+        let opened = try ClosedLogs(logs, options, isChain: !unlinked) {
+            run.addInput($0.file.path, byteCount: $0.fileByteCount)
+        }
+        run.warn(outputFile, opened.findings)
         if !dryRun {
             try refuseOverwriting(outputFile, logs, "among the logs to merge")
             try run.refuseOverwritingCaseLog(outputFile)
@@ -52,7 +56,7 @@ struct HRLMerge: Tool {
         defer { progress.end() }
         // Made before anything is read: an output that cannot be is told at once.
         let pending = dryRun ? nil : try PendingFile(outputFile, replaces: replaces)
-        let effect = try read(order, run, progress)
+        let effect = try read(opened.readers, run, progress)
         let identity = try MergedIdentity(of: effect)
         let file: any BlockFile = pending.map { DraftFile($0.file) } ?? CountingFile(outputFile)
         let (header, written) = try write(effect, identity, to: file, progress)
@@ -62,33 +66,12 @@ struct HRLMerge: Tool {
         report(effect, identity, header, written, run)
     }
 
-    private func open(_ run: ToolRun) throws -> [LogReader] {
-        let options = HRLReadOptions(accepting: acceptOptions.codes)
-        return try logs.map { path in
-            do {
-                let reader = try LogReader(try PosixFile(path), options: options)
-                run.addInput(path, byteCount: reader.fileByteCount)
-                return reader
-            } catch var error as DiskError where error.isUnclosedLog {
-                error.hint = "hrl-check --recover makes a closed copy of what can be found"
-                throw error
-            }
-        }
-    }
-
-    private func ordered(_ readers: [LogReader], _ run: ToolRun) throws -> [LogReader] {
-        guard !unlinked else { return readers }
-        let order = try LogChainOrder(readers.map { LogLink($0) })
-        for finding in order.findings { run.warn(outputFile, [finding]) }
-        return order.indices.map { readers[$0] }
-    }
-
     /// Validates all logs, data checksums included.
     private func read(_ order: [LogReader], _ run: ToolRun, _ progress: Progress) throws -> LogEffect {
         progress.begin("hrl-merge: checking", total: order.reduce(0) { $0 + $1.endOfLog })
         let effect = try LogEffect(of: order) { done, _ in progress.update(done) }
         for (log, summary) in zip(order, effect.summaries) {
-            run.warn(log.file.path, summary.findings.map(\.finding))
+            run.warn(log.file.path, summary.findings.map(\.finding), dropped: summary.dropped)
         }
         return effect
     }

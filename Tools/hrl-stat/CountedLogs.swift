@@ -115,7 +115,7 @@ struct CountedLogs {
         return reader
     }
 
-    /// Tells what was noticed about a log: of each kind the first, and how many more.
+    /// Tells what was noticed about a log.
     private func note(_ log: Log, _ run: ToolRun) {
         if let opened = log.recovered {
             run.raise(.partial)
@@ -126,13 +126,7 @@ struct CountedLogs {
                 code: FormatError.Code.hrlNotClosed.rawValue)
             run.warn(log.path, opened.recoveryFindings)
         }
-        var seen: Set<FormatError.Code> = []
-        var rest = 0
-        for finding in log.found?.summary.findings.map(\.finding) ?? []
-        where finding.severity > .information || run.output.verbose {
-            if seen.insert(finding.detail.code).inserted { run.warn(log.path, [finding]) } else { rest += 1 }
-        }
-        if !seen.isEmpty { rest += log.found?.summary.droppedFindingCount ?? 0 }
-        if rest > 0 { run.warn(log.path, "\(rest) more findings of the same kinds; hrl-check lists them") }
+        guard let summary = log.found?.summary else { return }
+        run.warn(log.path, summary.findings.map(\.finding), dropped: summary.dropped, showing: 1)
     }
 }

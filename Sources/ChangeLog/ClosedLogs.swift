@@ -1,0 +1,59 @@
+import BlockIO
+public import ByteCodec
+public import DiskModel
+public import HRL
+
+/// Closed logs, open for reading, in the order in which their writes count.
+public struct ClosedLogs: Sendable {
+    /// Oldest first.
+    public private(set) var readers: [LogReader] = []
+    /// What was noticed about their chain.
+    public private(set) var findings: [Finding] = []
+
+    /// Opens logs.
+    /// - Parameters:
+    ///   - isChain: whether to put them in the order of their chain; else they keep the one given.
+    ///   - opened: is told of each log as soon as it is open.
+    /// - Throws: `DiskError`: as `LogReader.init` for the first log that cannot be opened, and as `LogChainOrder.init`.
+    public init(
+        _ paths: [String], _ options: HRLReadOptions = .init(), isChain: Bool, opened: (LogReader) -> Void = { _ in }
+    ) throws(DiskError) {
+        for path in paths {
+            let reader = try Self.open(path, options)
+            opened(reader)
+            readers.append(reader)
+        }
+        if isChain { try orderByChain() }
+    }
+
+    /// Undo logs, where there are other logs as well: they take back what those before them write.
+    public var undoLogsAmongOthers: [LogReader] {
+        let undoLogs = readers.filter { $0.header.creatorApplication == UndoLog.creatorApplication }
+        return undoLogs.count < readers.count ? undoLogs : []
+    }
+
+    private mutating func orderByChain() throws(DiskError) {
+        do throws(DiskError) {
+            let order = try LogChainOrder(readers.map { LogLink($0) })
+            readers = order.indices.map { readers[$0] }
+            findings = order.findings
+        } catch {
+            var error = error
+            if error.hint == nil, let undo = undoLogsAmongOthers.first {
+                error.hint = "\(undo.file.path) is an undo log: leave it out, or name it alone to go back"
+            }
+            throw error
+        }
+    }
+
+    private static func open(_ path: String, _ options: HRLReadOptions) throws(DiskError) -> LogReader {
+        do throws(DiskError) {
+            let file = try diskErrors(path) { try PosixFile(path) }
+            return try LogReader(file, options: options)
+        } catch {
+            var error = error
+            if error.isUnclosedLog { error.hint = "hrl-check --recover makes a closed copy of what can be found" }
+            throw error
+        }
+    }
+}
