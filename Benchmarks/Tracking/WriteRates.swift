@@ -23,14 +23,16 @@ struct WriteRates {
         (self.folder, self.byteCount, self.rounds) = (folder, byteCount, rounds)
     }
 
-    func run() throws {
+    func run(small: Bool, large: Bool) throws {
+        guard small || large else { return }
         print(
             "| image | piece | plain, MiB/s | tracked, MiB/s | tracked / plain | wanted | "
                 + "CPU a piece, µs: plain, tracked: writer, all |")
         print("|---|---|---|---|---|---|---|")
         for format in [ImageFormat.raw, .vhdx] {
             for isNew in [false, true] {
-                for (pieceByteCount, wanted) in [(4 << 10, 0.75), (1 << 20, 0.45)] {
+                for (pieceByteCount, wanted) in [(4 << 10, 0.75), (1 << 20, 0.45)]
+                where pieceByteCount == 4 << 10 ? small : large {
                     try compare(format, isNew: isNew, pieceByteCount, wanted: wanted)
                 }
             }
