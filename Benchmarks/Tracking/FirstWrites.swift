@@ -61,13 +61,18 @@ struct FirstWrites {
     /// Each region of the spread at most once, by steps that share no factor with their number.
     private func write(_ disk: TrackedDisk, _ spread: UInt64, _ threadCount: Int) {
         let regionCount = spread >> 16
-        DispatchQueue.concurrentPerform(iterations: threadCount) { thread in
-            let piece = [UInt8](repeating: 0x5a, count: 4096)
-            for number in stride(from: thread, to: Self.writeCount, by: threadCount) where !Interruption.hasCome {
-                let region = UInt64(number) * 611_953 % regionCount
-                do { try disk.write(piece.rawBytes, at: region << 16) } catch { return print("\(error)") }
+        let group = DispatchGroup()
+        for thread in 0..<threadCount {
+            // A queue of its own each, so that there are as many threads as asked for, however few the processors.
+            DispatchQueue(label: "writer \(thread)").async(group: group) {
+                let piece = [UInt8](repeating: 0x5a, count: 4096)
+                for number in stride(from: thread, to: Self.writeCount, by: threadCount) where !Interruption.hasCome {
+                    let region = UInt64(number) * 611_953 % regionCount
+                    do { try disk.write(piece.rawBytes, at: region << 16) } catch { return print("\(error)") }
+                }
             }
         }
+        group.wait()
     }
 }
 
