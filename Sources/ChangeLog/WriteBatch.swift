@@ -29,7 +29,7 @@ struct WriteBatch {
     init(_ logs: [any BlockFile], _ disk: any VirtualDisk) {
         (self.logs, self.disk) = (logs, disk)
         writer = BatchWriter(disk, byteCount: Self.byteCount)
-        places = logs.map { DataPlaces($0) }
+        places = logs.map { DataPlaces($0, among: logs.count) }
     }
 
     /// Takes a piece; earlier ones may go to the disk now.
