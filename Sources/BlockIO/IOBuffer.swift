@@ -1,4 +1,5 @@
 import ByteCodec
+import CPlatform
 import Glibc
 
 /// A page-aligned buffer of fixed size, for bulk I/O; one owner at a time, uninitialised pages are never seen because it
@@ -27,6 +28,14 @@ import Glibc
     ) throws(Failure) -> Result {
         var part = unsafe MutableRawSpan(_unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: memory[range]))
         return try body(&part)
+    }
+
+    /// Begins to fetch a range that is written soon, so that the writing need not wait for another processor's cache; cut
+    /// to the buffer.
+    public func fetchForWriting(_ range: Range<Int>) {
+        let part = range.clamped(to: 0..<byteCount)
+        let start = unsafe memory.baseAddress! + part.lowerBound
+        unsafe vt_fetch_for_writing(start, part.count)
     }
 
     /// Fills the first `count` bytes from a file.

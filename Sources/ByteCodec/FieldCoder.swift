@@ -31,11 +31,23 @@ extension DiskStruct {
 
     /// Encodes the fields; always `byteCount` bytes.
     @inlinable public func serialized() -> [UInt8] {
-        var copy = self
-        var writer = FieldWriter(order: Self.byteOrder)
-        writer.bytes.reserveCapacity(Self.byteCount)
-        do { try copy.fields(&writer) } catch { preconditionFailure("a writer throws nothing: \(error)") }
-        return writer.bytes
+        var bytes = [UInt8].zeros(Self.byteCount)
+        var target = bytes.mutableRawBytes
+        serialize(into: &target, at: 0)
+        return bytes
+    }
+
+    /// Encodes the fields into the `byteCount` bytes from `offset` on. Traps where the span ends before.
+    @inlinable public func serialize(into target: inout MutableRawSpan, at offset: Int) {
+        target.withPart(offset..<offset + Self.byteCount) { part in
+            unsafe part.withUnsafeMutableBytes { bytes in
+                // SAFETY: the writer lives inside this closure, for which it has the bytes alone.
+                var writer = unsafe FieldWriter(MutableRawSpan(_unsafeBytes: bytes), order: Self.byteOrder)
+                var copy = self
+                do { try copy.fields(&writer) } catch { preconditionFailure("a writer throws nothing: \(error)") }
+                precondition(writer.offset == Self.byteCount, "the fields do not fill the structure")
+            }
+        }
     }
 
     /// The fields with names, offsets and values, for people.
@@ -98,37 +110,47 @@ public struct FieldReader: FieldCoder, ~Copyable, ~Escapable {
     }
 }
 
-public struct FieldWriter: FieldCoder, ~Copyable {
-    public var bytes: [UInt8] = []
+/// Traps where the fields need more bytes than there are.
+public struct FieldWriter: FieldCoder, ~Copyable, ~Escapable {
+    @usableFromInline var target: MutableRawSpan
     @usableFromInline let order: ByteOrder
+    @usableFromInline var offset = 0
 
-    @inlinable public init(order: ByteOrder) { self.order = order }
+    @inlinable @_lifetime(copy target)
+    init(_ target: consuming MutableRawSpan, order: ByteOrder) {
+        self.target = target
+        self.order = order
+    }
 
-    @inlinable public mutating func field<T: FixedWidthInteger & BitwiseCopyable>(
+    @inlinable @inline(__always) @_lifetime(self: copy self)
+    public mutating func field<T: FixedWidthInteger & BitwiseCopyable>(
         _ name: StaticString, _ value: inout T
     ) throws(FormatError) {
-        var rest = order == .little ? value.littleEndian : value.bigEndian
-        for _ in 0..<(T.bitWidth / 8) {
-            bytes.append(UInt8(truncatingIfNeeded: rest))
-            rest = T.bitWidth > 8 ? rest >> 8 : 0
-        }
+        target.store(value, at: offset, order)
+        offset += T.bitWidth / 8
     }
 
-    @inlinable public mutating func field(_ name: StaticString, _ value: inout GUID) throws(FormatError) {
-        bytes += value.bytes(order)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
+    public mutating func field(_ name: StaticString, _ value: inout GUID) throws(FormatError) {
+        add(value.bytes(order))
     }
 
-    @inlinable public mutating func bytes(_ name: StaticString, _ value: inout [UInt8], count: Int)
-        throws(FormatError)
-    {
+    @inlinable @inline(__always) @_lifetime(self: copy self)
+    public mutating func bytes(_ name: StaticString, _ value: inout [UInt8], count: Int) throws(FormatError) {
         precondition(value.count == count, "\(name) has \(value.count) bytes, not \(count)")
-        bytes += value
+        add(value)
     }
 
-    @inlinable public mutating func reserved(_ name: StaticString, count: Int, allZero: inout Bool)
-        throws(FormatError)
-    {
-        bytes += [UInt8](repeating: 0, count: count)
+    @inlinable @inline(__always) @_lifetime(self: copy self)
+    public mutating func reserved(_ name: StaticString, count: Int, allZero: inout Bool) throws(FormatError) {
+        target.zero(offset..<offset + count)
+        offset += count
+    }
+
+    @inlinable @_lifetime(self: copy self)
+    mutating func add(_ bytes: [UInt8]) {
+        target.copy(bytes.rawBytes, at: offset)
+        offset += bytes.count
     }
 }
 

@@ -41,6 +41,10 @@ __attribute__((target("avx2"))) static uint32_t byte_sum_avx2(const uint8_t *byt
             sums[at] = _mm256_add_epi64(sums[at], _mm256_sad_epu8(piece, zero));
         }
     }
+    for (; count >= 32; bytes += 32, count -= 32) {
+        __m256i piece = _mm256_loadu_si256((const __m256i *)bytes);
+        sums[0] = _mm256_add_epi64(sums[0], _mm256_sad_epu8(piece, zero));
+    }
     __m256i all = _mm256_add_epi64(_mm256_add_epi64(sums[0], sums[1]), _mm256_add_epi64(sums[2], sums[3]));
     uint64_t lanes[4];
     _mm256_storeu_si256((__m256i *)lanes, all);

@@ -18,6 +18,9 @@ struct RegionBits: Equatable, Sendable {
         set { words[index] = newValue }
     }
 
+    /// The words of a part, apart from the rest.
+    func copy(of part: Range<Int>) -> [UInt64] { Array(words[part]) }
+
     var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
     var count: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 

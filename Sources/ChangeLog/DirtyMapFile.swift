@@ -107,8 +107,9 @@ struct DirtyMapFile: Sendable {
         }
     }
 
-    func writePage(_ page: Int, _ bits: RegionBits) throws(IOError) {
-        let bytes = DirtyMapPage.serialized(page, generation: header.generation, bits)
+    /// - Parameter words: of the page.
+    func writePage(_ page: Int, _ words: ArraySlice<UInt64>) throws(IOError) {
+        let bytes = DirtyMapPage.serialized(page, generation: header.generation, words)
         try file.write(bytes, at: DirtyMapPage.fileOffset(page))
     }
 
@@ -124,7 +125,7 @@ struct DirtyMapFile: Sendable {
             header.generation &+= 1
             change(&header)
         }
-        for page in 0..<geometry.pageCount { try writePage(page, bits) }
+        for page in 0..<geometry.pageCount { try writePage(page, bits.words[DirtyMapPage.words(page)]) }
         try file.sync()
     }
 }

@@ -49,19 +49,22 @@ extension DirtyMap {
 
     /// Writes the pages that wait, flushes them, and tells those who asked. Under `output`.
     private func flush(_ output: inout Output) throws(DiskError) {
-        let (pages, dirty, ticket) = try state.withLock { (state) throws(DiskError) in
+        let (pages, ticket) = try state.withLock { (state) throws(DiskError) in
             try check(state)
             defer { state.waitingPages.removeAll(keepingCapacity: true) }
-            return (state.waitingPages.sorted(), state.regions.dirty, state.lastTicket)
+            // Copies of these pages alone: one of the whole set would be made anew at the next mark.
+            let pages = state.waitingPages.sorted().map { ($0, state.regions.dirty.copy(of: DirtyMapPage.words($0))) }
+            return (pages, state.lastTicket)
         }
         try write { () throws(IOError) in
-            for page in pages { try output.store.writePage(page, dirty) }
+            for (page, words) in pages { try output.store.writePage(page, words[...]) }
             try file.sync()
         }
         state.withLock { state in
-            for page in pages {
-                state.regions.settle(dirty, words: DirtyMapPage.words(page))
-                for word in DirtyMapPage.words(page) {
+            for (page, written) in pages {
+                let words = DirtyMapPage.words(page)
+                state.regions.settle(written[...], words: words)
+                for word in words {
                     let mask = state.regions.current(word: word) & state.regions.durable[word: word]
                     if mask != 0 { settled.insert(mask, word: word) }
                 }
@@ -84,6 +87,7 @@ extension DirtyMap {
                     throw DiskError(.refused, path: path, "log \(id) was begun already")
                 }
                 state.regions.begin(id)
+                state.ahead.beginLog()
                 keepSettled(state.regions)
             }
         }
@@ -146,7 +150,7 @@ extension DirtyMap {
             }
             guard let work else { return }
             try write { () throws(IOError) in
-                for page in work.pages { try output.store.writePage(page, work.dirty) }
+                for page in work.pages { try output.store.writePage(page, work.dirty.words[DirtyMapPage.words(page)]) }
                 if flushing { try file.sync() }
             }
         }
@@ -192,7 +196,7 @@ extension DirtyMap {
             let ticket = state.withLock { $0.lastTicket }
             try write { () throws(IOError) in try output.store.writeLayout(geometry, dirty) { _ in } }
             state.withLock { state in
-                state.regions.settle(dirty, words: 0..<geometry.wordCount)
+                state.regions.settle(dirty.words[0..<geometry.wordCount], words: 0..<geometry.wordCount)
                 keepSettled(state.regions)
             }
             output.flushedTicket = max(output.flushedTicket, ticket)
@@ -211,7 +215,7 @@ extension DirtyMap {
                 return (state.regions.geometry.pageCount, state.regions.dirty)
             }
             try write { () throws(IOError) in
-                for page in 0..<pageCount { try output.store.writePage(page, dirty) }
+                for page in 0..<pageCount { try output.store.writePage(page, dirty.words[DirtyMapPage.words(page)]) }
                 try file.sync()
                 try output.store.writeHeader { header in
                     header.state = DirtyMapHeader.State.closed.rawValue

@@ -93,8 +93,8 @@ struct DirtyMapRegions: Sendable {
     }
 
     /// A flush has ended: the regions of `written` are in the file whatever happens.
-    mutating func settle(_ written: RegionBits, words: Range<Int>) {
-        for word in words { durable[word: word] |= written[word: word] & dirty[word: word] }
+    mutating func settle(_ written: ArraySlice<UInt64>, words: Range<Int>) {
+        for (word, bits) in zip(words, written) { durable[word: word] |= bits & dirty[word: word] }
     }
 
     /// Goes over to another layout, all of it in the file.

@@ -173,14 +173,13 @@ enum DirtyMapPage {
     /// The words of the page among those of the whole map.
     static func words(_ page: Int) -> Range<Int> { page * wordCount..<(page + 1) * wordCount }
 
-    static func serialized(_ page: Int, generation: UInt32, _ bits: RegionBits) -> [UInt8] {
+    /// - Parameter words: of the page, `wordCount` of them.
+    static func serialized(_ page: Int, generation: UInt32, _ words: ArraySlice<UInt64>) -> [UInt8] {
         var bytes = [UInt8].zeros(byteCount)
         var raw = bytes.mutableRawBytes
         raw.store(UInt32(page), at: 4, .little)
         raw.store(generation, at: 8, .little)
-        for (index, word) in words(page).enumerated() {
-            raw.store(bits[word: word], at: headByteCount + 8 * index, .little)
-        }
+        for (index, word) in words.enumerated() { raw.store(word, at: headByteCount + 8 * index, .little) }
         let sum = crc32c(bytes.rawBytes, skippingField: 0)
         var field = bytes.mutableRawBytes
         field.store(sum, at: 0, .little)

@@ -9,7 +9,7 @@
 ///         use(latest.pieces)
 ///     } while latest.beginPass()
 struct LatestPieces {
-    /// Memory is 24 bytes for each, half of that again for sorting, and 24 for each that is kept.
+    /// Memory is 24 bytes for each, 8 more while they are sorted, and 24 for each that is kept.
     static let usualCapacity = 1 << 19
 
     private let capacity: Int
@@ -57,7 +57,6 @@ struct LatestPieces {
     private mutating func settle() {
         guard settledCount < pieces.count else { return }
         if !isAscending() {
-            pieces.sort { $0.diskOffset < $1.diskOffset }
             var sweep = PieceSweep(pieces)
             var kept: [LogPiece] = []
             kept.reserveCapacity(min(keptCount, pieces.count))
@@ -85,35 +84,43 @@ struct LatestPieces {
     }
 }
 
-/// Goes once along a disk, through pieces in the order of their offsets that may overlap: at each place the newest.
+/// Goes once along a disk, through pieces that may overlap, in any order: at each place the newest.
 struct PieceSweep {
     private let pieces: [LogPiece]
-    /// The first piece that begins behind the position.
+    /// By their place on the disk.
+    private let order: [UInt32]
+    /// Of the order: the first piece that begins behind the position.
     private var index = 0
     private var position: UInt64 = 0
     /// A heap of those at the position, the newest on top. Some may have ended already.
     private var open: [LogPiece] = []
 
-    /// - Parameter pieces: ascending by `diskOffset`.
-    init(_ pieces: [LogPiece]) { self.pieces = pieces }
+    init(_ pieces: [LogPiece]) {
+        self.pieces = pieces
+        var order = KeyOrder(count: pieces.count)
+        order.sort { pieces[$0].diskOffset }
+        self.order = order.indices
+    }
+
+    /// The first piece behind the position; nil when there is none.
+    private var upcoming: LogPiece? { index < order.count ? pieces[Int(order[index])] : nil }
 
     /// The next run, joined with nothing; nil at the end.
     mutating func next() -> LogPiece? {
         while let top = open.first, top.diskEnd <= position { pop() }
         if open.isEmpty {
-            guard index < pieces.count else { return nil }
-            position = max(position, pieces[index].diskOffset)
+            guard let piece = upcoming else { return nil }
+            position = max(position, piece.diskOffset)
         }
-        while index < pieces.count, pieces[index].diskOffset <= position {
-            push(pieces[index])
+        while let piece = upcoming, piece.diskOffset <= position {
+            push(piece)
             index += 1
         }
         guard let top = open.first else { return next() }
         let start = position
         position = top.diskEnd
         // Up to where a newer one begins; older ones that this one hides are passed over, the others wait.
-        while index < pieces.count, pieces[index].diskOffset < top.diskEnd {
-            let piece = pieces[index]
+        while let piece = upcoming, piece.diskOffset < top.diskEnd {
             if piece.isNewer(than: top) {
                 position = piece.diskOffset
                 break
@@ -141,9 +148,9 @@ struct PieceSweep {
         var parent = 0
         while true {
             var newest = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < open.count {
-                if open[child].isNewer(than: open[newest]) { newest = child }
-            }
+            let (left, right) = (2 * parent + 1, 2 * parent + 2)
+            if left < open.count, open[left].isNewer(than: open[newest]) { newest = left }
+            if right < open.count, open[right].isNewer(than: open[newest]) { newest = right }
             guard newest != parent else { return }
             open.swapAt(parent, newest)
             parent = newest

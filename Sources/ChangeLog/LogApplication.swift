@@ -20,7 +20,7 @@ public struct ApplyProgress: Sendable {
 
 /// How the bytes of logs get to the disk; the outcome is the same.
 public enum ApplyOrder: Sendable {
-    /// Of each place the last bytes only, along the disk.
+    /// Of each place the last bytes only.
     case coalesced
     /// Write by write, as the logs have them.
     case strict
@@ -29,7 +29,8 @@ public enum ApplyOrder: Sendable {
 extension LogEffect {
     /// Applies the logs, which were validated before, to a disk.
     ///
-    /// 1. The final bytes are written, along the disk; what is a hole in a log becomes zeros.
+    /// 1. The final bytes are written, along the disk, or, where that takes fewer reads, along the logs; what is a hole in a
+    ///    log becomes zeros.
     /// 2. The disk is flushed. Only then may the caller note success.
     ///
     /// A cut before the end leaves a mixture; applying the same logs again from the first one makes it right, because
@@ -49,7 +50,7 @@ extension LogEffect {
             try progress(ApplyProgress(doneByteCount: result.writtenByteCount, totalByteCount: total))
         }
         switch order {
-        case .coalesced: try forEachPiece(take)
+        case .coalesced: try forEachPieceToCopy(take)
         case .strict: try forEachWrite(take)
         }
         try batch.finish()

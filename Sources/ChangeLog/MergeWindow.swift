@@ -17,7 +17,7 @@ struct MergeWindow {
 
     init(_ logs: [any BlockFile], _ writes: JoinedWrites) {
         (self.logs, self.writes) = (logs, writes)
-        places = logs.map { DataPlaces($0) }
+        places = logs.map { DataPlaces($0, among: logs.count) }
     }
 
     /// Takes a piece that lies behind all before it on the disk.

@@ -68,7 +68,7 @@ public final class TrackedDisk: VirtualDisk {
     public let continuityLoss: String?
 
     public var path: String { parts.disk.path }
-    public var geometry: DiskGeometry { parts.disk.geometry }
+    public let geometry: DiskGeometry
     public var imageName: String { parts.imageName }
     public var map: DirtyMap? { parts.map }
     public var status: TrackingStatus { state.withLock { $0.status } }
@@ -99,6 +99,7 @@ public final class TrackedDisk: VirtualDisk {
 
     private init(_ parts: Parts, _ logs: TrackedLogs, _ log: LogWriter, _ loss: String?) {
         (self.parts, self.logs, continuityLoss) = (parts, logs, loss)
+        geometry = parts.disk.geometry
         state = Mutex(State(log: log, status: .tracking(log.uniqueID)))
     }
 
@@ -229,15 +230,22 @@ public final class TrackedDisk: VirtualDisk {
 
     /// Waits for the turn of a write to whole sectors.
     private func enter(_ sectors: Range<UInt64>) throws(DiskError) -> (ticket: UInt64, log: LogWriter?) {
-        let (ticket, wait) = state.withLock { $0.writes.enter(sectors) }
-        wait?.wait()
-        return try state.withLock { (state) throws(DiskError) in
-            if case .closed = state.status {
-                state.writes.leave(ticket)
-                throw closedError
-            }
-            return (ticket, state.log)
+        let (ticket, wait, log) = try state.withLock { (state) throws(DiskError) in
+            let (ticket, wait) = state.writes.enter(sectors)
+            return (ticket, wait, wait == nil ? try admit(ticket, &state) : nil)
         }
+        guard let wait else { return (ticket, log) }
+        wait.wait()
+        return (ticket, try state.withLock { (state) throws(DiskError) in try admit(ticket, &state) })
+    }
+
+    /// The log for a write whose turn it is.
+    private func admit(_ ticket: UInt64, _ state: inout State) throws(DiskError) -> LogWriter? {
+        if case .closed = state.status {
+            state.writes.leave(ticket)
+            throw closedError
+        }
+        return state.log
     }
 
     private func leave(_ ticket: UInt64) { state.withLock { $0.writes.leave(ticket) } }

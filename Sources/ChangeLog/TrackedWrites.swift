@@ -32,7 +32,7 @@ struct TrackedWrites: Sendable {
     }
 
     mutating func leave(_ ticket: UInt64) {
-        entries.removeAll { $0.ticket == ticket }
+        if let index = entries.firstIndex(where: { $0.ticket == ticket }) { entries.remove(at: index) }
         if isHeld {
             if entries.count == waitingCount {
                 drained?.signal()

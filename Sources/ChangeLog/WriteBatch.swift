@@ -5,7 +5,7 @@ import HRL
 import Synchronization
 
 /// Pieces of logs on their way to a disk: those that stand one behind the other in a log are read in one go, and those
-/// that lie one behind the other on the disk are written in one. One batch is read while the one before is written.
+/// that lie one behind the other on the disk are written in one. Batches are read while those before are written.
 struct WriteBatch {
     static let byteCount = 256 << 10
     /// Shorter holes are written as the zeros they are read as.
@@ -21,8 +21,6 @@ struct WriteBatch {
     private let logs: [any BlockFile]
     private let disk: any VirtualDisk
     private let writer: BatchWriter
-    /// The buffer to be filled, and the one that is being written.
-    private var slots = (BatchWriter.Slot(byteCount: Self.byteCount), BatchWriter.Slot(byteCount: Self.byteCount))
     private var held = 0
     private var sources: [Source] = []
     private var targets: [BatchWriter.Target] = []
@@ -30,8 +28,8 @@ struct WriteBatch {
 
     init(_ logs: [any BlockFile], _ disk: any VirtualDisk) {
         (self.logs, self.disk) = (logs, disk)
-        writer = BatchWriter(disk)
-        places = logs.map { DataPlaces($0) }
+        writer = BatchWriter(disk, byteCount: Self.byteCount)
+        places = logs.map { DataPlaces($0, among: logs.count) }
     }
 
     /// Takes a piece; earlier ones may go to the disk now.
@@ -66,9 +64,9 @@ struct WriteBatch {
     private mutating func handOver() throws(DiskError) {
         guard held > 0 else { return }
         let (logs, sources) = (logs, sources)
-        try slots.0.buffer.withLock { (buffer) throws(DiskError) in try Self.read(sources, of: logs, into: buffer) }
-        try writer.write(targets, from: slots.0)
-        slots = (slots.1, slots.0)
+        let slot = try writer.freeSlot()
+        try slot.buffer.withLock { (buffer) throws(DiskError) in try Self.read(sources, of: logs, into: buffer) }
+        try writer.write(targets, from: slot)
         held = 0
         self.sources.removeAll(keepingCapacity: true)
         targets.removeAll(keepingCapacity: true)

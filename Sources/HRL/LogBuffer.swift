@@ -15,37 +15,53 @@ final class LogBuffer: @unchecked Sendable {
     /// What is between runs are the places of blocks and holes; with more of them than this the buffer counts as full.
     private static let maximumRunCount = 4096
 
+    /// In one value, so that an append asks once whether it has it alone.
+    private struct Contents {
+        var runs: [Run] = []
+        var usedByteCount = 0
+
+        /// Takes the next bytes of the buffer for some of the file's.
+        mutating func take(_ byteCount: Int, at fileOffset: UInt64) -> Range<Int> {
+            let range = usedByteCount..<usedByteCount + byteCount
+            usedByteCount = range.upperBound
+            if let last = runs.last, last.fileOffset + UInt64(last.bytes.count) == fileOffset {
+                runs[runs.count - 1].bytes = last.bytes.lowerBound..<range.upperBound
+            } else {
+                runs.append(Run(fileOffset: fileOffset, bytes: range))
+            }
+            return range
+        }
+    }
+
+    /// So many bytes of the next piece are fetched ahead: who writes this buffer out does so on another processor.
+    private static let fetchedByteCount = 4096
+
     private let memory: IOBuffer
-    private var runs: [Run] = []
-    private var usedByteCount = 0
+    private var contents = Contents()
 
     init(byteCount: Int) { memory = IOBuffer(byteCount: byteCount) }
 
-    var isEmpty: Bool { usedByteCount == 0 }
+    var isEmpty: Bool { contents.usedByteCount == 0 }
 
     func hasRoom(for byteCount: Int) -> Bool {
-        byteCount <= memory.byteCount - usedByteCount && runs.count < Self.maximumRunCount
+        let contents = contents
+        return byteCount <= memory.byteCount - contents.usedByteCount && contents.runs.count < Self.maximumRunCount
     }
 
     /// Takes bytes for which there is room.
     func append(_ bytes: RawSpan, at fileOffset: UInt64) {
-        let range = usedByteCount..<usedByteCount + bytes.byteCount
+        let range = contents.take(bytes.byteCount, at: fileOffset)
         memory.withMutableBytes(range) { $0.copy(bytes, at: 0) }
-        usedByteCount = range.upperBound
-        if let last = runs.last, last.fileOffset + UInt64(last.bytes.count) == fileOffset {
-            runs[runs.count - 1].bytes = last.bytes.lowerBound..<range.upperBound
-        } else {
-            runs.append(Run(fileOffset: fileOffset, bytes: range))
-        }
+        memory.fetchForWriting(range.upperBound..<range.upperBound + Self.fetchedByteCount)
     }
 
     func write(to file: any BlockFile) throws(IOError) {
         let memory = self.memory
-        for run in runs { try file.write(memory.bytes(run.bytes), at: run.fileOffset) }
+        for run in contents.runs { try file.write(memory.bytes(run.bytes), at: run.fileOffset) }
     }
 
     func empty() {
-        runs.removeAll(keepingCapacity: true)
-        usedByteCount = 0
+        contents.runs.removeAll(keepingCapacity: true)
+        contents.usedByteCount = 0
     }
 }

@@ -10,14 +10,21 @@ extension LogWriter {
     /// Writes of this many bytes go to the file directly.
     static let directByteCount = 256 << 10
 
+    /// A piece that has its place, and what is left to be done outside of the lock.
+    private struct Placed {
+        var byteCount: Int
+        /// Whether somebody has to be told that a buffer waits to be written.
+        var callsQueue = false
+        var goal: Goal?
+    }
+
     /// What has to be done outside of the lock for a piece that has its place, or before it can have one.
     private enum Step {
         case wait(DispatchSemaphore)
         case writeBlocks
-        case bufferQueued
         case writeBuffer(LogBuffer, ticket: UInt64)
-        case placed(byteCount: Int)
-        case writeDirectly(byteCount: Int, fileOffset: UInt64, ticket: UInt64)
+        case placed(Placed)
+        case writeDirectly(Placed, fileOffset: UInt64, ticket: UInt64)
     }
 
     /// Appends a write of any length at any disk offset. It is durable after the next `flush`.
@@ -28,12 +35,16 @@ extension LogWriter {
         _ bytes: RawSpan, at diskOffset: UInt64, time: DiskTimestamp, joining: Bool = false
     ) throws(DiskError) {
         try checkRange(diskOffset, UInt64(bytes.byteCount))
+        guard bytes.byteCount > 0 else { return try state.withLock { (state) throws(DiskError) in try check(state) } }
         var done = 0
+        var goal: Goal?
         while done < bytes.byteCount {
             let rest = bytes.extracting(done..<bytes.byteCount)
-            done += try appendPiece(of: rest, at: diskOffset + UInt64(done), time: time.rawValue, joining: joining)
+            let placed = try appendPiece(of: rest, at: diskOffset + UInt64(done), time: time.rawValue, joining: joining)
+            done += placed.byteCount
+            goal = placed.goal
         }
-        try commitIfNeeded()
+        try commitIfNeeded(goal)
     }
 
     /// Appends a write of an array's bytes.
@@ -45,13 +56,15 @@ extension LogWriter {
     /// - Throws: as `append`.
     public func appendZeroes(_ range: Range<UInt64>, time: DiskTimestamp) throws(DiskError) {
         try checkRange(range.lowerBound, range.upperBound - range.lowerBound)
+        guard !range.isEmpty else { return try state.withLock { (state) throws(DiskError) in try check(state) } }
         var start = range.lowerBound
+        var goal: Goal?
         while start < range.upperBound {
             let count = min(UInt64(MetadataEntry.maximumDataLength), range.upperBound - start)
-            try appendHole(at: start, count, time: time.rawValue)
+            goal = try appendHole(at: start, count, time: time.rawValue)
             start += count
         }
-        try commitIfNeeded()
+        try commitIfNeeded(goal)
     }
 
     private func checkRange(_ offset: UInt64, _ count: UInt64) throws(DiskError) {
@@ -60,13 +73,11 @@ extension LogWriter {
                 .outOfRange, path: file.path,
                 "a write of \(count) bytes at \(offset) ends past \(MetadataEntry.maximumEnd)")
         }
-        try state.withLock { (state) throws(DiskError) in try check(state) }
     }
 
-    /// - Returns: how many bytes it was.
     private func appendPiece(
         of bytes: RawSpan, at diskOffset: UInt64, time: UInt32, joining: Bool
-    ) throws(DiskError) -> Int {
+    ) throws(DiskError) -> Placed {
         // Where nothing is joined the piece is known before its place is, and is summed outside of the lock.
         let most = min(bytes.byteCount, options.maximumEntryByteCount)
         let sum = options.computesDataChecksums && !joining ? byteSum(bytes.extracting(0..<most)) : nil
@@ -78,15 +89,16 @@ extension LogWriter {
             switch step {
             case .wait(let semaphore): semaphore.wait()
             case .writeBlocks: try commit(.described)
-            case .bufferQueued: queue.async { self.writeQueued() }
             case .writeBuffer(let buffer, let ticket): write(buffer, ticket)
-            case .placed(let count): return count
-            case .writeDirectly(let count, let fileOffset, let ticket):
-                do throws(IOError) { try file.write(bytes.extracting(0..<count), at: fileOffset) } catch {
+            case .placed(let placed):
+                if placed.callsQueue { queue.async { self.writeQueued() } }
+                return placed
+            case .writeDirectly(let placed, let fileOffset, let ticket):
+                do throws(IOError) { try file.write(bytes.extracting(0..<placed.byteCount), at: fileOffset) } catch {
                     throw fail(error)
                 }
                 state.withLock { $0.end(ticket) }
-                return count
+                return placed
             }
         }
     }
@@ -101,9 +113,8 @@ extension LogWriter {
         // Whoever has to wait does the work that is waited for, where nobody has begun with it.
         if state.holdsTooManyBlocks { return state.isCommitting ? .wait(state.waiting.join()) : .writeBlocks }
         if !isDirect, !state.hasBuffer(for: count) {
-            if state.queueBuffer() { return .bufferQueued }
-            if let (buffer, ticket) = state.takeQueued() { return .writeBuffer(buffer, ticket: ticket) }
-            return .wait(state.waiting.join())
+            guard let (buffer, ticket) = state.takeQueued() else { return .wait(state.waiting.join()) }
+            return .writeBuffer(buffer, ticket: ticket)
         }
         guard state.takesSpace(for: UInt64(count)) else { throw limitError }
         let fileOffset = state.position
@@ -116,11 +127,11 @@ extension LogWriter {
         } else {
             state.addEntry(at: diskOffset, UInt64(count), time: time, dataChecksum: dataSum.map { ~$0 } ?? 0)
         }
-        return isDirect
-            ? .writeDirectly(byteCount: count, fileOffset: fileOffset, ticket: ticket) : .placed(byteCount: count)
+        let placed = Placed(byteCount: count, callsQueue: state.callsQueue(), goal: goal(state))
+        return isDirect ? .writeDirectly(placed, fileOffset: fileOffset, ticket: ticket) : .placed(placed)
     }
 
-    private func appendHole(at diskOffset: UInt64, _ count: UInt64, time: UInt32) throws(DiskError) {
+    private func appendHole(at diskOffset: UInt64, _ count: UInt64, time: UInt32) throws(DiskError) -> Goal? {
         while true {
             let step = try state.withLock { (state) throws(DiskError) -> Step in
                 try check(state)
@@ -130,19 +141,20 @@ extension LogWriter {
                 state.addEntry(
                     at: diskOffset, count, time: time, dataChecksum: options.computesDataChecksums ? .max : 0,
                     isZeros: true)
-                return .placed(byteCount: 0)
+                return .placed(Placed(byteCount: 0, goal: goal(state)))
             }
             switch step {
             case .wait(let semaphore): semaphore.wait()
             case .writeBlocks: try commit(.described)
-            default: return
+            case .placed(let placed): return placed.goal
+            case .writeBuffer, .writeDirectly: preconditionFailure("zeros have no bytes")
             }
         }
     }
 
-    /// On the queue: writes a buffer, if nobody else has come to it.
+    /// On the queue: writes buffers until none waits.
     private func writeQueued() {
-        if let (buffer, ticket) = state.withLock({ $0.takeQueued() }) { write(buffer, ticket) }
+        while let (buffer, ticket) = state.withLock({ $0.takeQueuedOnQueue() }) { write(buffer, ticket) }
     }
 
     func write(_ buffer: LogBuffer, _ ticket: UInt64) {
@@ -152,15 +164,15 @@ extension LogWriter {
         } catch { _ = fail(error) }
     }
 
+    /// What the log needs after an append; nil while another thread is at it.
+    private func goal(_ state: borrowing State) -> Goal? {
+        guard !state.isCommitting else { return nil }
+        if let limit = options.flushPolicy.flushesAfterByteCount, state.unflushedByteCount >= limit { return .durable }
+        return state.holdsManyBlocks ? .described : nil
+    }
+
     /// Blocks that have become many are written by nobody who waits: a write is not to take as long as a flush.
-    private func commitIfNeeded() throws(DiskError) {
-        let goal = state.withLock { state -> Goal? in
-            guard !state.isCommitting else { return nil }
-            if let limit = options.flushPolicy.flushesAfterByteCount, state.unflushedByteCount >= limit {
-                return .durable
-            }
-            return state.holdsManyBlocks ? .described : nil
-        }
+    private func commitIfNeeded(_ goal: Goal?) throws(DiskError) {
         switch goal {
         case nil: return
         case .described?:

@@ -6,9 +6,9 @@ import Synchronization
 
 /// Appends writes to a new log, or to a closed one opened again; from several threads at once.
 ///
-/// Small writes gather in two buffers of 1 MiB, which go to the file as they fill; large ones go there directly, each from
-/// its own thread. Threads that ask for a flush while one runs share the next one. Memory: the buffers, and the entries of
-/// blocks that wait for their data to be durable (under 1 MiB).
+/// Small writes gather in eight buffers of 256 KiB, which a thread of the log's brings to the file as they fill; large ones
+/// go there directly, each from its own thread. Threads that ask for a flush while one runs share the next one. Memory: the
+/// buffers, and the entries of blocks that wait for their data to be durable (2 MiB, 4 MiB at most).
 ///
 /// **Order of writes.** The order of the entries is that in which the appends took their places, and so is the order of
 /// the data in the file. After a power cut the file holds the log up to some block whose data is whole, and every write

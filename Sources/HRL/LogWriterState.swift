@@ -13,10 +13,13 @@ extension LogWriter {
             var head = MetadataHeader()
             head.previousMetadataLocation = previous
             head.validMetadataEntries = UInt32(entries.count)
-            var bytes = head.sealed()
-            bytes.reserveCapacity(byteCount)
-            for entry in entries { bytes += entry.sealed() }
-            bytes += repeatElement(0, count: byteCount - bytes.count)
+            var bytes = [UInt8].zeros(byteCount)
+            var target = bytes.mutableRawBytes
+            let sealed = head.sealed()
+            target.copy(sealed.rawBytes, at: 0)
+            for (slot, entry) in entries.enumerated() {
+                entry.storeSealed(into: &target, at: MetadataHeader.byteCount + slot * MetadataEntry.byteCount)
+            }
             return bytes
         }
     }
@@ -24,9 +27,13 @@ extension LogWriter {
     /// Where everything goes; changed under the writer's lock only. Moves no data but into buffers.
     struct State: Sendable {
         /// Blocks are held back until their data is durable, up to so many bytes of them before somebody sees to it.
-        static let heldBlockByteCount = 256 << 10
-        static let bufferByteCount = 1 << 20
-        static let bufferCount = 2
+        static let heldBlockByteCount = 2 << 20
+        /// A buffer stays in the processor's second cache between its filling and its writing; there are enough of them
+        /// for who fills them to be ahead of who writes them by some.
+        static let bufferByteCount = 256 << 10
+        static let bufferCount = 8
+        /// Room is made for so many entries at once.
+        private static let usualSlotCount = Int(LogHeader.usualMetadataSize) / MetadataEntry.byteCount
 
         let options: Options
         let slotCount: Int
@@ -51,6 +58,9 @@ extension LogWriter {
         var queued: [(buffer: LogBuffer, ticket: UInt64)] = []
         var free: [LogBuffer] = []
         var bufferCount = 0
+        /// Whether the queue was told of buffers that wait, and whether it is writing one.
+        private var isQueueCalled = false
+        private(set) var isQueueWriting = false
         /// Writes of data under way, by ticket, ascending.
         var underWay: [UInt64] = []
         var nextTicket: UInt64 = 0
@@ -164,8 +174,9 @@ extension LogWriter {
 
         private mutating func advance(_ count: UInt64) {
             position += count
+            // `dirtySince` goes with it, but asking for an instant costs more than for a number.
+            if unflushedByteCount == 0 { dirtySince = .now }
             unflushedByteCount += count
-            if dirtySince == nil { dirtySince = .now }
             if pending.count == slotCount { finishBlock() }
         }
 
@@ -177,6 +188,7 @@ extension LogWriter {
             occupy(position..<position + UInt64(options.metadataSize))
             position += UInt64(options.metadataSize)
             pending = []
+            pending.reserveCapacity(min(slotCount, Self.usualSlotCount))
         }
 
         mutating func takeBlocks() -> [Block] {
@@ -193,9 +205,11 @@ extension LogWriter {
 
         // MARK: Buffers
 
-        /// Whether the buffer being filled takes so many bytes; makes one ready where there is one to be had.
+        /// Whether there is a buffer being filled that takes so many bytes, which are no more than an empty one takes. A
+        /// full one is put away, and one at rest taken instead.
         mutating func hasBuffer(for byteCount: Int) -> Bool {
-            if let filling { return filling.hasRoom(for: byteCount) }
+            if let filling, !filling.hasRoom(for: byteCount) { _ = queueBuffer() }
+            if filling != nil { return true }
             if let buffer = free.popLast() {
                 filling = buffer
             } else if bufferCount < Self.bufferCount {
@@ -214,8 +228,24 @@ extension LogWriter {
             return true
         }
 
+        /// Whether the queue has to be told that a buffer waits.
+        mutating func callsQueue() -> Bool {
+            guard !queued.isEmpty, !isQueueCalled else { return false }
+            isQueueCalled = true
+            return true
+        }
+
+        /// The oldest buffer that waits, for a thread that needs it written. Nil where there is none, and where the queue
+        /// is writing: then it comes to this one soon, and two threads would only wait for each other at the file.
         mutating func takeQueued() -> (buffer: LogBuffer, ticket: UInt64)? {
-            queued.isEmpty ? nil : queued.removeFirst()
+            queued.isEmpty || isQueueWriting ? nil : queued.removeFirst()
+        }
+
+        /// The oldest buffer that waits, for the queue; nil when its work is done.
+        mutating func takeQueuedOnQueue() -> (buffer: LogBuffer, ticket: UInt64)? {
+            isQueueWriting = !queued.isEmpty && failure == nil
+            if !isQueueWriting { isQueueCalled = false }
+            return isQueueWriting ? queued.removeFirst() : nil
         }
 
         // MARK: Data under way

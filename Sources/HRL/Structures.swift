@@ -155,14 +155,27 @@ extension MetadataEntry {
 
     /// The entry on disk, with its checksum put right.
     public func sealed() -> [UInt8] { seal(self, at: Self.checksumOffset) }
+
+    /// As `sealed`, into the bytes of a block from `offset` on.
+    func storeSealed(into block: inout MutableRawSpan, at offset: Int) {
+        seal(self, at: Self.checksumOffset, into: &block, at: offset)
+    }
 }
 
 private func seal(_ structure: some DiskStruct, at checksumOffset: Int) -> [UInt8] {
-    var bytes = structure.serialized()
-    let sum = complementedByteSum(bytes.rawBytes, skippingField: checksumOffset)
-    var raw = bytes.mutableRawBytes
-    raw.store(sum, at: checksumOffset, .little)
+    var bytes = [UInt8].zeros(type(of: structure).byteCount)
+    var target = bytes.mutableRawBytes
+    seal(structure, at: checksumOffset, into: &target, at: 0)
     return bytes
+}
+
+private func seal<Structure: DiskStruct>(
+    _ structure: Structure, at checksumOffset: Int, into target: inout MutableRawSpan, at offset: Int
+) {
+    structure.serialize(into: &target, at: offset)
+    let range = offset..<offset + Structure.byteCount
+    let sum = target.withPart(range) { complementedByteSum($0.bytes, skippingField: checksumOffset) }
+    target.store(sum, at: offset + checksumOffset, .little)
 }
 
 extension DiskStruct {

@@ -20,6 +20,7 @@ public final class ImageChain: VirtualDisk {
     ) throws(DiskError) {
         precondition(!layers.isEmpty)
         self.layers = layers
+        geometry = layers[0].geometry
         self.writableLeaf = writableLeaf
         self.findings = findings
         guard layers.count <= Self.depthLimit else {
@@ -41,7 +42,7 @@ public final class ImageChain: VirtualDisk {
 
     public var leaf: any DiskLayer { layers[0] }
     public var path: String { leaf.file.path }
-    public var geometry: DiskGeometry { leaf.geometry }
+    public let geometry: DiskGeometry
     /// Whether any layer is only right because its pending log was replayed in memory.
     public var hasReplayedLog: Bool { layers.contains { $0.hasReplayedLog } }
 

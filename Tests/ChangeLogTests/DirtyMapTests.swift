@@ -101,6 +101,38 @@ import Testing
         #expect(map.dirtyRanges == [0..<65536])
     }
 
+    /// Few scattered writes mark what they touch; many mark more each time, so that one log costs a bounded number of
+    /// flushes; and the next log begins with exact marks again.
+    @Test func manyScatteredWritesNeedFewerFlushes() throws {
+        var generator = SplitMix(seed: 8)
+        // 2048 groups of 64 regions.
+        let size: UInt64 = 8 << 30
+        let file = SlowFile(syncMicroseconds: 0)
+        let map = try DirtyMap.create(on: file, virtualByteCount: size)
+        let (first, second) = (GUID.random(), GUID.random())
+        try map.beginLog(first)
+        var model: Set<Int> = []
+        let before = file.syncs.count
+        for number in 0..<20_000 {
+            // The first ones stand in groups of their own.
+            let region = number < 500 ? number * 32 : Int.random(in: 0..<Int(size >> 16), using: &generator)
+            try map.mark(UInt64(region) << 16..<UInt64(region) << 16 + 4096)
+            model.insert(region)
+            if number == 499 { #expect(dirtyRegions(map) == model && file.syncs.count - before == 500) }
+        }
+        let isSuperset = dirtyRegions(map).isSuperset(of: model)
+        #expect(isSuperset)
+        #expect(file.syncs.count - before <= 6 * 512 + 2048)
+        let again = try DirtyMap.open(
+            on: MemoryFile(file.base.contents), virtualByteCount: size, fingerprint: sampleFingerprint)
+        #expect(again.dirtyRanges == map.dirtyRanges)
+
+        try map.beginLog(second)
+        try map.acknowledge(through: first)
+        try map.mark(5 << 16..<5 << 16 + 1)
+        #expect(dirtyRegions(map) == [5])
+    }
+
     @Test func aRegionWrittenAgainStaysForTheLaterLog() throws {
         let map = try DirtyMap.create(on: MemoryFile(), virtualByteCount: 1 << 20, Self.exact)
         let ids = (0..<3).map { _ in GUID.random() }
@@ -196,6 +228,8 @@ import Testing
     private final class SlowFile: BlockFile {
         let base = MemoryFile()
         let syncs = SyncCounter()
+        private let syncMicroseconds: UInt32
+        init(syncMicroseconds: UInt32 = 500) { self.syncMicroseconds = syncMicroseconds }
         var path: String { base.path }
         func byteCount() -> UInt64 { base.byteCount() }
         func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
@@ -206,7 +240,7 @@ import Testing
         func zero(_ range: Range<UInt64>) { base.zero(range) }
         func sync() {
             syncs.add()
-            usleep(500)
+            if syncMicroseconds > 0 { usleep(syncMicroseconds) }
         }
     }
 

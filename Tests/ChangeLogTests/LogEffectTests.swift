@@ -56,6 +56,47 @@ import Testing
         }
     }
 
+    /// Small writes all over a disk of which hardly any is overwritten are copied along the logs, and otherwise along the
+    /// disk: the same pieces in both orders.
+    @Test(arguments: [true, false]) func piecesAreCopiedInTheOrderOfFewerReads(isMostlyFinal: Bool) throws {
+        var generator = SplitMix(seed: 4)
+        let size = 4 << 20
+        let places = isMostlyFinal ? (0..<1024).map { $0 }.shuffled(using: &generator) : (0..<1024).map { $0 % 8 }
+        let writes = places.prefix(300).map { place -> (UInt64, [UInt8]?, UInt64) in
+            (UInt64(place) * 4096, Array(pattern[place..<place + 4096]), 0)
+        }
+        let logs = try [writes[..<200], writes[200...]].map { try LogReader(try makeLog(Array($0))) }
+        let effect = try effect(logs, capacity: LatestPieces.usualCapacity)
+        var (alongDisk, copied): ([LogPiece], [LogPiece]) = ([], [])
+        try effect.forEachPiece { alongDisk.append($0) }
+        try effect.forEachPieceToCopy { copied.append($0) }
+        if isMostlyFinal {
+            #expect(copied != alongDisk && copied.count > 250)
+            #expect(zip(copied, copied.dropFirst()).allSatisfy { $1.isNewer(than: $0) })
+            #expect(copied.sorted { $0.diskOffset < $1.diskOffset } == alongDisk)
+        } else {
+            #expect(copied == alongDisk)
+        }
+        var expected = [UInt8].zeros(size)
+        applyPlainly(Array(writes), to: &expected)
+        let disk = MemoryDisk(empty: UInt64(size))
+        _ = try effect.apply(to: disk)
+        #expect(disk.allBytes == expected)
+    }
+
+    /// Orders by numbers are those of comparing, whatever bits the numbers differ in, and equal ones stay as they were.
+    @Test(arguments: [0, 1, 7, 46, 63]) func ordersByKey(bits: UInt64) {
+        var generator = SplitMix(seed: bits + 1)
+        let keys = (0..<3000).map { _ in UInt64.random(in: 0...UInt64.max >> (63 - bits), using: &generator) & ~0x6 }
+        var order = KeyOrder(count: keys.count)
+        order.sort { keys[$0] }
+        let expected = keys.indices.sorted { (keys[$0], $0) < (keys[$1], $1) }
+        #expect(order.indices.map { Int($0) } == expected)
+        var empty = KeyOrder(count: 0)
+        empty.sort { keys[$0] }
+        #expect(empty.indices.isEmpty)
+    }
+
     /// A limit counts in every pass, also where that needs several.
     @Test(arguments: 1...10) func limitsInEveryPass(seed: UInt64) throws {
         var generator = SplitMix(seed: seed)

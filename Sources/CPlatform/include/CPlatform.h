@@ -22,6 +22,9 @@ uint32_t vt_byte_sum(const void *bytes, size_t count);
 /// For tests: the same without instructions chosen at run time.
 uint32_t vt_byte_sum_portable(const void *bytes, size_t count);
 
+/// Begins to bring memory that is written soon to this processor, and returns at once. Changes nothing.
+void vt_fetch_for_writing(const void *bytes, size_t count);
+
 /// Whether every byte is zero; true for no bytes. Stops early.
 bool vt_is_zero(const void *bytes, size_t count);
 
