@@ -48,7 +48,7 @@ struct HRLApply: Tool {
     var untilRecord: UInt64?
     @Flag(help: "The logs are no chain: apply them in the order given.")
     var unlinked = false
-    @Flag(help: "Write each write in turn, as logged; else of each place the last bytes only, along the disk.")
+    @Flag(help: "Write each write in turn, as logged; else of each place the last bytes only.")
     var strict = false
     @Flag(help: "Check everything and say what would be done; write nothing.")
     var dryRun = false
