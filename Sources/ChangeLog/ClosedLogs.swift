@@ -52,7 +52,10 @@ public struct ClosedLogs: Sendable {
             return try LogReader(file, options: options)
         } catch {
             var error = error
-            if error.isUnclosedLog { error.hint = "hrl-check --recover makes a closed copy of what can be found" }
+            // Not closed, or cut off since.
+            if error.isUnclosedLog || error.formatError?.code == .hrlEndOfLog {
+                error.hint = "hrl-check --recover makes a closed copy of what can be found"
+            }
             throw error
         }
     }

@@ -53,11 +53,18 @@ struct MergeRun: Sendable {
         keepsFiles: Bool, _ progress: @Sendable (UInt64, UInt64) throws(DiskError) -> Void
     ) throws(DiskError) {
         let length = try GrowingLength(files.target)
-        do {
-            if !plan.changesNothing { try fill(length, progress) }
-            try settle(keepsFiles: keepsFiles, length)
-        } catch {
-            if length.isCut { disown() }
+        if !plan.changesNothing {
+            let former = try currentIdentity().id
+            do { try fill(length, progress) } catch {
+                if length.isCut {
+                    disown(as: former)
+                    giveBack(former)
+                }
+                throw error
+            }
+        }
+        do { try settle(keepsFiles: keepsFiles, length) } catch {
+            if length.isCut, let id = try? currentIdentity().id { disown(as: id) }
             throw error
         }
     }
@@ -83,13 +90,20 @@ struct MergeRun: Sendable {
 
     /// Bytes of the target are gone, and what was written after the cut may have made it long again: nothing but this sign
     /// would tell the next one who opens it. Where even that cannot be written, its tables lead nowhere.
-    private func disown() {
+    private func disown(as id: GUID) {
         let merge = UnfinishedMerge.ofCutTarget
-        guard format == .vhdx else {
-            guard let id = try? currentIdentity().id else { return }
-            return (try? VHDLinkEditor.beginMerge(files.target, as: id, leaf: merge)) ?? ()
+        if format == .vhdx {
+            try? VHDXLinkEditor.setUnfinishedMerge(files.target, to: merge)
+        } else {
+            try? VHDLinkEditor.beginMerge(files.target, as: id, leaf: merge)
         }
-        try? VHDXLinkEditor.setUnfinishedMerge(files.target, to: merge)
+    }
+
+    /// The lowest link names the target by its former id again, by which it finds a copy of before the merge. In VHDX it has
+    /// both.
+    private func giveBack(_ former: GUID) {
+        guard format == .vhd else { return }
+        try? VHDLinkEditor.setParentID(files.links[files.links.count - 1], to: former)
     }
 
     // MARK: Steps
@@ -257,6 +271,8 @@ struct MergeRun: Sendable {
         try endMerge()
         try checkTarget(length)
         try remove(files.links[0], length)
+        // Too late for the leaf, and still to be told.
+        try length.check()
     }
 
     /// A last look at the target before something leads to it alone: its name, its length, all of its tables.
