@@ -44,7 +44,8 @@ final class GrowingLength: Sendable {
         return DiskError(
             .refused, path: file.path,
             "it was cut to \(now) bytes by another program during the merge, after it had \(before)",
-            hint: "no image was removed since; what was cut off is lost: bring back a copy of the file from before the merge")
+            hint: "no image was removed since; what was cut off is lost: bring back the file as it was before the merge"
+        )
     }
 
     /// Whether it is shorter than it was, for whatever reason.

@@ -19,7 +19,7 @@ public struct UnfinishedMerge: Sendable, Equatable {
     /// What a target names as the image the merge was begun with, where bytes of it were cut off meanwhile: none.
     static let ofCutTarget = GUID(0x9F1B_27C4, 0x5E60, 0x4D3A, 0xA4C8_13E9_7B52_0D6F)
     private static let cutMeaning = "was ended by another program's cutting it: bytes are missing"
-    private static let cutRepair = "what was cut off is lost: bring back a copy of the file from before the merge"
+    private static let cutRepair = "what was cut off is lost: bring back the file as it was before the merge"
 
     /// The one furthest down, which being completed from the leaf takes those above along; nil where no image bears the
     /// sign of a merge.
