@@ -82,6 +82,7 @@ let package = Package(
         // 1
         room("ByteCodec", ["CPlatform"]),
         room("Digest", ["COpenSSL"]),
+        room("Cipher", ["ByteCodec", "COpenSSL"]),
         room("BlockIO", ["ByteCodec", "CPlatform"]),
         room("DiskModel", ["BlockIO", "ByteCodec"]),
         // 2
@@ -102,6 +103,7 @@ let package = Package(
         support("ToolTesting", base),
         // Tests
         tests("CPlatformTests", ["CPlatform"]),
+        tests("CipherTests", ["ByteCodec", "Cipher"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),
