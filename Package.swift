@@ -90,6 +90,7 @@ let package = Package(
         room("VHD", ["ByteCodec", "BlockIO", "DiskModel"]),
         room("VHDX", ["ByteCodec", "BlockIO", "DiskModel"]),
         room("HRL", ["ByteCodec", "BlockIO", "DiskModel"]),
+        room("SealedFile", ["ByteCodec", "Cipher", "Digest", "BlockIO", "DiskModel"]),
         // 3
         room("ImageChain", base + ["VHD", "VHDX", "RawDisk", "CPlatform"]),
         room("ChangeLog", base + ["HRL"]),
@@ -104,6 +105,7 @@ let package = Package(
         // Tests
         tests("CPlatformTests", ["CPlatform"]),
         tests("CipherTests", ["ByteCodec", "Cipher"]),
+        tests("SealedFileTests", base + ["Cipher", "SealedFile", "FaultInjection", "DiskConformance"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),

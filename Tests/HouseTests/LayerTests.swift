@@ -8,7 +8,7 @@ import ToolTesting
     static let layers: [[[String]]] = [
         [["CPlatform"], ["COpenSSL"], ["CLZ4"]],
         [["ByteCodec", "BlockIO", "DiskModel"], ["ByteCodec", "Cipher"], ["Digest"]],
-        [["VHD"], ["VHDX"], ["RawDisk"], ["HRL"]],
+        [["VHD"], ["VHDX"], ["RawDisk"], ["HRL"], ["SealedFile"]],
         [["ImageChain"], ["ChangeLog"], ["Replication"]],
         [["Toolbox"], ["Replicator"]],
     ]
