@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 """Opens sealed containers: another reader of the format, written from docs/formats/sealed.md alone.
 
-Usage: unsealed.py [--passphrase TEXT | --key-file FILE | --identity FILE]... CONTAINER >CONTENTS
+Usage: unsealed.py [--passphrase TEXT | --key-file FILE | --identity FILE]... [--keys] CONTAINER >CONTENTS
+
+With --keys it prints the container's keys instead of the contents: for vectors.
 
 Exit codes: 0 everything was there; 3 an open stream, of which what is authentic was given; 4 no key opens it, or bytes were
 changed; 1 it is no sealed container, or one that breaks a rule.
@@ -20,6 +22,7 @@ def main():
     parser.add_argument("--passphrase", action="append", default=[])
     parser.add_argument("--key-file", action="append", default=[])
     parser.add_argument("--identity", action="append", default=[])
+    parser.add_argument("--keys", action="store_true")
     parser.add_argument("container")
     options = parser.parse_args()
     secrets = [("identity", envelope.identity(read(path).decode())) for path in options.identity]
@@ -27,6 +30,8 @@ def main():
     secrets += [("passphrase", text.encode()) for text in options.passphrase]
     try:
         with open(options.container, "rb") as file:
+            if options.keys:
+                return print_keys(file, secrets)
             return unseal(file, secrets, sys.stdout.buffer)
     except Malformed as error:
         print(f"unsealed: {error}", file=sys.stderr)
@@ -39,6 +44,12 @@ def main():
 def read(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def print_keys(file, secrets):
+    for label, key in envelope.Envelope(envelope.bytes_at(file, 0)).keys(secrets).items():
+        print(label, key.hex())
+    return 0
 
 
 def unseal(file, secrets, output):
