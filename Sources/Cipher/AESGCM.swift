@@ -76,6 +76,56 @@ import COpenSSL
         }
     }
 
+    /// Enciphers in place, with the tag apart.
+    /// - Parameters:
+    ///   - nonce: 12 bytes.
+    ///   - tag: 16 bytes, filled.
+    public func seal(
+        inPlace text: inout MutableRawSpan, nonce: RawSpan, additional: RawSpan, tag: inout MutableRawSpan
+    ) {
+        precondition(tag.byteCount == Self.tagByteCount, "a tag of 16 bytes")
+        start(nonce, additional, encrypts: 1)
+        let (isUpdated, context) = (updateInPlace(&text), unsafe context)
+        let isDone = unsafe tag.withOctets { tag in
+            var count: Int32 = 0
+            return unsafe EVP_CipherFinal_ex(context, tag, &count) == 1
+                && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, Int32(Self.tagByteCount), tag) == 1
+        }
+        precondition(isUpdated && isDone, "enciphering failed")
+    }
+
+    /// Deciphers in place. Where the tag does not fit, zeros are left.
+    /// - Parameters:
+    ///   - tag: 16 bytes.
+    ///   - nonce: 12 bytes.
+    /// - Throws: `.notAuthentic`.
+    public func open(
+        inPlace text: inout MutableRawSpan, tag: RawSpan, nonce: RawSpan, additional: RawSpan
+    ) throws(CipherError) {
+        precondition(tag.byteCount == Self.tagByteCount, "a tag of 16 bytes")
+        start(nonce, additional, encrypts: 0)
+        var (tag, none) = (tag.array(0..<Self.tagByteCount), UInt8(0))
+        var count: Int32 = 0
+        let isAuthentic = unsafe updateInPlace(&text)
+            && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(Self.tagByteCount), &tag) == 1
+            && EVP_CipherFinal_ex(context, &none, &count) == 1
+        guard isAuthentic else {
+            ERR_clear_error()
+            text.zero(0..<text.byteCount)
+            throw .notAuthentic
+        }
+    }
+
+    private func updateInPlace(_ text: inout MutableRawSpan) -> Bool {
+        let byteCount = text.byteCount
+        guard byteCount > 0 else { return true }
+        let context = unsafe context
+        var count: Int32 = 0
+        // The library takes one buffer for both.
+        let updated = unsafe text.withOctets { unsafe EVP_CipherUpdate(context, $0, &count, $0, Int32(byteCount)) }
+        return updated == 1 && Int(count) == byteCount
+    }
+
     private func start(_ nonce: RawSpan, _ additional: RawSpan, encrypts: Int32) {
         precondition(nonce.byteCount == Self.nonceByteCount, "a nonce of 12 bytes")
         let started = unsafe nonce.withOctets { unsafe EVP_CipherInit_ex(context, nil, nil, nil, $0, encrypts) }

@@ -43,6 +43,22 @@ import COpenSSL
         try cipher.open(sealed, nonce: nonce.extracting(12..<24), additional: additional, into: &output)
     }
 
+    /// As `AESGCM.seal(inPlace:)`, with a nonce of 24 bytes.
+    public func seal(
+        inPlace text: inout MutableRawSpan, nonce: RawSpan, additional: RawSpan, tag: inout MutableRawSpan
+    ) {
+        setKey(nonce)
+        cipher.seal(inPlace: &text, nonce: nonce.extracting(12..<24), additional: additional, tag: &tag)
+    }
+
+    /// As `AESGCM.open(inPlace:)`, with a nonce of 24 bytes.
+    public func open(
+        inPlace text: inout MutableRawSpan, tag: RawSpan, nonce: RawSpan, additional: RawSpan
+    ) throws(CipherError) {
+        setKey(nonce)
+        try cipher.open(inPlace: &text, tag: tag, nonce: nonce.extracting(12..<24), additional: additional)
+    }
+
     private func setKey(_ nonce: RawSpan) {
         precondition(nonce.byteCount == Self.nonceByteCount, "a nonce of 24 bytes")
         // Two messages: a counter, 0, "X", 0, the nonce's first half; each a whole block, so that its CMAC is one encryption.
