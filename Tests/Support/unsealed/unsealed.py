@@ -1,9 +1,10 @@
 #!/usr/bin/python3
-"""Opens sealed containers: another reader of the format, written from docs/formats/sealed.md alone.
+"""Opens sealed containers: another reader of the format, written from docs/formats/sealed.md and
+sealed-image.md alone.
 
-Usage: unsealed.py [--passphrase TEXT | --key-file FILE | --identity FILE]... [--keys] CONTAINER >CONTENTS
+Usage: unsealed.py [--passphrase TEXT | --key-file FILE | --identity FILE]... [--keys | --anchor] CONTAINER >CONTENTS
 
-With --keys it prints the container's keys instead of the contents: for vectors.
+With --keys it prints the container's keys instead of the contents, for vectors; with --anchor an image's anchor.
 
 Exit codes: 0 everything was there; 3 an open stream, of which what is authentic was given; 4 no key opens it, or bytes were
 changed; 1 it is no sealed container, or one that breaks a rule.
@@ -13,6 +14,7 @@ import argparse
 import sys
 
 import envelope
+import image
 import stream
 from errors import Malformed, NotAuthentic
 
@@ -23,6 +25,7 @@ def main():
     parser.add_argument("--key-file", action="append", default=[])
     parser.add_argument("--identity", action="append", default=[])
     parser.add_argument("--keys", action="store_true")
+    parser.add_argument("--anchor", action="store_true")
     parser.add_argument("container")
     options = parser.parse_args()
     secrets = [("identity", envelope.identity(read(path).decode())) for path in options.identity]
@@ -32,6 +35,9 @@ def main():
         with open(options.container, "rb") as file:
             if options.keys:
                 return print_keys(file, secrets)
+            if options.anchor:
+                print(image.Image(file, *image.envelope_and_keys(file, secrets)).anchor())
+                return 0
             return unseal(file, secrets, sys.stdout.buffer)
     except Malformed as error:
         print(f"unsealed: {error}", file=sys.stderr)
@@ -53,13 +59,25 @@ def print_keys(file, secrets):
 
 
 def unseal(file, secrets, output):
+    if not is_stream(file):
+        image.Image(file, *image.envelope_and_keys(file, secrets)).write(output)
+        return 0
     data = envelope.bytes_at(file, 0)
     parsed = envelope.Envelope(data)
-    if parsed.kind != 1:
-        raise Malformed("SEAL003", "an image, which this cannot read yet")
     keys = parsed.keys(secrets)
     file.seek(len(data))
     return 0 if stream.unseal(file, data, parsed.container_id, keys["stream"], output) else 3
+
+
+def is_stream(file):
+    """An image may have lost its first envelope, and then the second one says what it is."""
+    try:
+        return envelope.Envelope(envelope.bytes_at(file, 0)).kind == 1
+    except Malformed:
+        file.seek(image.ENVELOPES[1])
+        if file.read(8) == envelope.SIGNATURE:
+            return False
+        raise
 
 
 if __name__ == "__main__":
