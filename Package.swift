@@ -67,6 +67,7 @@ let package = Package(
     products: [
         .library(name: "DiskModel", targets: ["ByteCodec", "Digest", "BlockIO", "DiskModel"]),
         .library(name: "DiskFormats", targets: ["VHD", "VHDX", "RawDisk", "HRL"]),
+        .library(name: "SealedFile", targets: ["Cipher", "SealedFile"]),
         .library(name: "ImageChain", targets: ["ImageChain"]),
         .library(name: "ChangeLog", targets: ["ChangeLog"]),
         .library(name: "Replication", targets: ["Replication", "Replicator"]),
@@ -129,6 +130,9 @@ let package = Package(
         .executableTarget(
             name: "tracking-bench", dependencies: base + formats + ["ImageChain", "ChangeLog"],
             path: "Benchmarks/Tracking", swiftSettings: strict),
+        .executableTarget(
+            name: "sealing-bench", dependencies: ["BlockIO", "Cipher", "DiskModel", "SealedFile"],
+            path: "Benchmarks/Sealing", swiftSettings: strict),
     ] + tools,
     swiftLanguageModes: [.v6]
 )
