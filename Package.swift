@@ -131,6 +131,9 @@ let package = Package(
         .executableTarget(
             name: "tracking-bench", dependencies: base + formats + ["ImageChain", "ChangeLog"],
             path: "Benchmarks/Tracking", swiftSettings: strict),
+        .executableTarget(
+            name: "sealing-bench", dependencies: ["BlockIO", "Cipher", "DiskModel", "SealedFile"],
+            path: "Benchmarks/Sealing", swiftSettings: strict),
     ] + tools,
     swiftLanguageModes: [.v6]
 )

@@ -2,15 +2,19 @@
 """Opens sealed containers: another reader of the format, written from docs/formats/sealed.md and
 sealed-image.md alone.
 
-Usage: unsealed.py [--passphrase TEXT | --key-file FILE | --identity FILE]... [--keys | --anchor] CONTAINER >CONTENTS
+Usage: unsealed.py [--passphrase TEXT | --key-file FILE | --identity FILE]... CONTAINER >CONTENTS
+       unsealed.py SECRETS --keys CONTAINER
+       unsealed.py SECRETS --summary IMAGE...
 
-With --keys it prints the container's keys instead of the contents, for vectors; with --anchor an image's anchor.
+With --keys it prints the container's keys instead of the contents, for vectors; with --summary for each image a line of its
+anchor and the SHA-256 of its contents, or "refused" and why.
 
 Exit codes: 0 everything was there; 3 an open stream, of which what is authentic was given; 4 no key opens it, or bytes were
 changed; 1 it is no sealed container, or one that breaks a rule.
 """
 
 import argparse
+import hashlib
 import sys
 
 import envelope
@@ -25,19 +29,18 @@ def main():
     parser.add_argument("--key-file", action="append", default=[])
     parser.add_argument("--identity", action="append", default=[])
     parser.add_argument("--keys", action="store_true")
-    parser.add_argument("--anchor", action="store_true")
-    parser.add_argument("container")
+    parser.add_argument("--summary", action="store_true")
+    parser.add_argument("containers", nargs="+")
     options = parser.parse_args()
     secrets = [("identity", envelope.identity(read(path).decode())) for path in options.identity]
     secrets += [("key file", read(path)) for path in options.key_file]
     secrets += [("passphrase", text.encode()) for text in options.passphrase]
+    if options.summary:
+        return summarise(options.containers, secrets)
     try:
-        with open(options.container, "rb") as file:
+        with open(options.containers[0], "rb") as file:
             if options.keys:
                 return print_keys(file, secrets)
-            if options.anchor:
-                print(image.Image(file, *image.envelope_and_keys(file, secrets)).anchor())
-                return 0
             return unseal(file, secrets, sys.stdout.buffer)
     except Malformed as error:
         print(f"unsealed: {error}", file=sys.stderr)
@@ -55,6 +58,27 @@ def read(path):
 def print_keys(file, secrets):
     for label, key in envelope.Envelope(envelope.bytes_at(file, 0)).keys(secrets).items():
         print(label, key.hex())
+    return 0
+
+
+class Hash:
+    def __init__(self):
+        self.sum = hashlib.sha256()
+
+    def write(self, data):
+        self.sum.update(data)
+
+
+def summarise(paths, secrets):
+    for path in paths:
+        contents = Hash()
+        try:
+            with open(path, "rb") as file:
+                opened = image.Image(file, *image.envelope_and_keys(file, secrets))
+                opened.write(contents)
+            print(opened.anchor(), contents.sum.hexdigest())
+        except (Malformed, NotAuthentic) as error:
+            print("refused", error)
     return 0
 
 
