@@ -2,6 +2,7 @@ import BlockIO
 import ByteCodec
 import Digest
 import FaultInjection
+import Synchronization
 import Testing
 import ToolTesting
 
@@ -93,20 +94,39 @@ import ToolTesting
         #expect(ours[0] == ours[1], "closing changes no contents")
     }
 
+    /// So many, evenly from all of them.
+    private static func some(_ count: Int, of files: [MemoryFile.Contents]) -> [MemoryFile.Contents] {
+        (0..<min(count, files.count)).map { files[$0 * files.count / min(count, files.count)] }
+    }
+
+    /// Whether a record of pages stands between the journal's tail and its head.
+    private static func hasPages(_ image: SealedImage) throws -> Bool {
+        let (tail, head) = image.state.withLock { ($0.tail, $0.head) }
+        return try stride(from: tail, to: head, by: 4096).contains { position in
+            let bytes = try image.ring.bytes(at: position, count: 64)
+            let (own, kind): (UInt64, UInt32) = (
+                bytes.rawBytes.integer(at: 40, .little), bytes.rawBytes.integer(at: 48, .little)
+            )
+            return Array(bytes[32..<40]) == RecordHead.knownSignature && own == position && kind == 2
+        }
+    }
+
     @Test func powerCuts() throws {
         let recording = RecordingFile(MemoryFile.Contents())
         let image = try SealedImage.create(
             on: recording, for: [try Self.secret.slotKey()], chunkByteCount: 4096, journalByteCount: 262_144,
             creationTime: 0)
         recording.mark(1)
-        try Self.work(image, seed: 77, steps: 100) {}
-        var files: [MemoryFile.Contents] = []
-        var number = 0
-        _ = PowerCuts(recording.recording, imageLimit: 24, seed: 5).forEachImage { cut in
-            number += 1
-            if cut.marks.contains(1), number % 11 == 0, files.count < 40 { files.append(cut.contents) }
+        try Self.work(image, seed: 77, steps: 300) {}
+        // Those with a checkpoint cut off are few: in them pages stand in the journal.
+        var (checkpoints, others) = ([MemoryFile.Contents](), [MemoryFile.Contents]())
+        _ = try PowerCuts(recording.recording, imageLimit: 8, seed: 5).forEachImage { cut in
+            guard cut.marks.contains(1) else { return }
+            let image = try SealedImage(reading: MemoryFile(cut.contents), secrets: [try Self.secret.slotKey()])
+            if try Self.hasPages(image) { checkpoints.append(cut.contents) } else { others.append(cut.contents) }
         }
-        #expect(files.count > 10)
+        #expect(checkpoints.count > 20 && others.count > 20, "\(checkpoints.count), \(others.count)")
+        let files = Self.some(20, of: checkpoints) + Self.some(20, of: others)
         let scratch = try Scratch(inMemory: true)
         guard let theirs = try Self.summaries(files, scratch) else { return }
         #expect(theirs == (try files.map { try Self.summary($0) }))

@@ -82,6 +82,10 @@ class Image:
         covered = area[32:ROOT.size + 32 * digests]
         if not hmac.compare_digest(hmac.digest(self.keys["page"], covered, "sha256"), code):
             return None
+        is_ring = 262144 <= ring <= 1 << 30 and ring % PAGE == 0 and ring // self.chunk >= 8
+        limit = DIGESTS * CHILDREN**2 * CHUNKS * self.chunk
+        if not is_ring or count > limit or generation >> 56 or tail % PAGE or tail >> 63:
+            return None
         return sequence, generation, count, ring, tail, least, split(covered[ROOT.size - 32:])
 
     def digest_of_root(self):
@@ -137,8 +141,7 @@ class Image:
         if digest == NO_DIGEST:
             return None
         candidates = [self.at(self.page_offset(level, number), PAGE)]
-        if (level, number) in self.saved:
-            candidates.append(self.in_ring(self.saved[level, number], PAGE))
+        candidates += [self.in_ring(position, PAGE) for position in self.saved.get((level, number), [])]
         for data in candidates:
             if hashlib.sha256(data).digest() == digest and self.page_code(data, level, number) == data[:32]:
                 return bytearray(data)
@@ -176,12 +179,26 @@ class Image:
     # Journal
 
     def read_journal(self):
-        position = self.tail
+        records = list(self.records())
+        for record in records:
+            if record["kind"] == 2:
+                for number in range(record["count"]):
+                    page = struct.unpack_from("<QQ", record["entries"], 16 * number)
+                    self.saved.setdefault(page, []).append(record["payload"] + PAGE * number)
+        for record in records:
+            if record["kind"] == 1:
+                self.replay(record)
+
+    def records(self):
+        """Those that follow each other."""
+        position, generation, digest = self.tail, self.generation, self.root_digest
         while True:
             record = self.record(position)
-            if record is None or not self.follow(record):
+            step = 1 if record and record["kind"] == 1 else 0
+            if not record or record["previous"] != digest or record["generation"] != generation + step:
                 return
-            position = record["end"]
+            yield record
+            position, generation, digest = record["end"], record["generation"], record["root"]
 
     def record(self, position):
         room = self.ring - (position - self.tail)
@@ -201,16 +218,7 @@ class Image:
         return {"kind": kind, "count": count, "entries": data[RECORD.size:], "generation": generation, "bytes": size,
                 "previous": previous, "root": root, "payload": position + start, "end": position + start + payload}
 
-    def follow(self, record):
-        """Whether the record continues what is there; then it is done."""
-        step = 1 if record["kind"] == 1 else 0
-        if record["previous"] != self.root_digest or record["generation"] != self.generation + step:
-            return False
-        if record["kind"] == 2:
-            for number in range(record["count"]):
-                level, page = struct.unpack_from("<QQ", record["entries"], 16 * number)
-                self.saved[level, page] = record["payload"] + PAGE * number
-            return True
+    def replay(self, record):
         changed = set()
         for number in range(record["count"]):
             self.change(record["entries"][64 * number:64 * number + 64], record, changed)
@@ -219,7 +227,6 @@ class Image:
         self.root_digest = self.digest_of_root()
         if self.root_digest != record["root"]:
             raise NotAuthentic("a commit does not make what it says")
-        return True
 
     def change(self, data, record, changed):
         index, place = struct.unpack_from("<QQ", data)
