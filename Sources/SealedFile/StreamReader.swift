@@ -104,8 +104,7 @@ public final class SealedStreamReader {
     public func requireEnd() throws(DiskError) {
         guard !isComplete else { return }
         throw DiskError(
-            StreamFailure.open(at: verified.offset), path: path,
-            hint: "take a complete copy, or close it with seal --append")
+            StreamFailure.open(at: verified.offset), path: path, hint: "take a complete copy")
     }
 
     /// Gives all the text that is left, in pieces of up to half a MiB, without copying it.
