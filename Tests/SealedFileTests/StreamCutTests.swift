@@ -8,8 +8,8 @@ import Testing
 
 @testable import SealedFile
 
-/// The power cut at every step of appending, with every unsynced write kept, lost or torn: what was flushed is there, what
-/// else there is was written, and appending goes on.
+/// The power cut at every step of appending, with every unsynced write kept, lost or torn: what was flushed is there,
+/// what else there is was written, and appending goes on.
 @Suite struct StreamCutTests {
     private static let secrets = [StreamSamples.secret()]
 

@@ -164,8 +164,8 @@ import Testing
         return result
     }
 
-    /// Two streams that have the same frames up to a place, as a copy and its original after appending have: what follows
-    /// cannot be mixed.
+    /// Two streams that have the same frames up to a place, as a copy and its original after appending have: what
+    /// follows cannot be mixed.
     @Test func branches() throws {
         let common = try StreamSamples.sealed(frames: [StreamSamples.text(20)])
         let branches = try (0..<2).map { number in

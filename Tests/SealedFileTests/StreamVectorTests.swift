@@ -8,8 +8,8 @@ import Testing
 
 @testable import SealedFile
 
-/// The streams in Fixtures/sealed/stream.json, which another program made by the format's document alone: ours are the same,
-/// byte for byte, and we read theirs.
+/// The streams in Fixtures/sealed/stream.json, which another program made by the format's document alone: ours are the
+/// same, byte for byte, and we read theirs.
 @Suite struct StreamVectorTests {
     private struct Vectors: Decodable {
         struct Frame: Decodable {

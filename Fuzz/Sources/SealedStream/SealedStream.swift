@@ -4,9 +4,9 @@ import Cipher
 import DiskModel
 import SealedFile
 
-// A sealed stream. First byte 0: the rest is a file, opened with the key of the seeds; nothing traps, and what is complete can
-// be added to. Else: a recipe. A stream is made of frames, and bytes of it are changed, moved, doubled and taken away; unless it
-// is the same again, it is refused, or open with a prefix of its text.
+// A sealed stream. First byte 0: the rest is a file, opened with the key of the seeds; nothing traps, and what is
+// complete can be added to. Else: a recipe. A stream is made of frames, and bytes of it are changed, moved, doubled and
+// taken away; unless it is the same again, it is refused, or open with a prefix of its text.
 
 private let key = (100..<132).map { UInt8($0) }
 private let secrets = [SlotKey.keyFile(SecretBytes(copying: key.rawBytes))]
