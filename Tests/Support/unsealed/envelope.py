@@ -97,7 +97,7 @@ def check_cost(kind, body):
             raise Malformed("SEAL005", f"scrypt with 2^{log2n}, {r}, {p}, {zero}")
     if kind == 2:
         iterations = struct.unpack_from("<I", body)[0]
-        if not 210_000 <= iterations <= 100_000_000:
+        if not 210_000 <= iterations <= 10_000_000:
             raise Malformed("SEAL005", f"PBKDF2 with {iterations} iterations")
 
 
