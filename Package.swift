@@ -105,7 +105,8 @@ let package = Package(
         // Tests
         tests("CPlatformTests", ["CPlatform"]),
         tests("CipherTests", ["ByteCodec", "Cipher"]),
-        tests("SealedFileTests", base + ["Cipher", "SealedFile", "FaultInjection", "DiskConformance"]),
+        tests(
+            "SealedFileTests", base + ["Cipher", "SealedFile", "VHD", "VHDX", "FaultInjection", "DiskConformance"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),

@@ -24,12 +24,12 @@ extension SealedImage {
     private func sealForJournal(_ writing: inout Writing) throws(IOError) -> CommitPlan {
         let generation = try nextGeneration()
         let (head, zeros, dataCount, hot) = state.withLock { state in
-            let zeros = runs(of: state.changes.entries.filter { $0.value.entry.state == .zero }.keys.sorted())
-            let replaced = state.changes.hot.keys.count { state.changes.entries[$0] != nil }
-            let zeroCount = state.changes.entries.count { $0.value.entry.state == .zero }
+            let hot = state.changes.hot
+            // A chunk in memory takes the place of what was enciphered, or zeros, before.
+            let others = state.changes.entries.filter { hot[$0.key] == nil }
+            let zeros = others.filter { $0.value.entry.state == .zero }.keys.sorted()
             return (
-                state.head, zeros, state.changes.count - replaced - zeroCount,
-                state.changes.hot.sorted { $0.key < $1.key }
+                state.head, runs(of: zeros), others.count - zeros.count + hot.count, hot.sorted { $0.key < $1.key }
             )
         }
         var plan = CommitPlan(

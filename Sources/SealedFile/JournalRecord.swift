@@ -90,6 +90,7 @@ struct JournalRecord: Equatable, Sendable {
         headByteCount(entries: pages, entryByteCount: pageEntryByteCount)
     }
 
+    var isCommit: Bool { if case .commit = body { true } else { false } }
     var payloadPosition: UInt64 {
         head.position + Self.headByteCount(entries: body.entryCount, entryByteCount: body.entryByteCount)
     }
