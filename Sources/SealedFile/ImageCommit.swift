@@ -116,7 +116,8 @@ extension ImageState {
         for (index, change) in changes.entries.sorted(by: { $0.key < $1.key }) {
             try tree.setEntry(change.entry, index)
             guard change.entry.state == .data else { continue }
-            let place = if case .journal(let position) = change.location { position } else { JournalRecord.Change.inPlace }
+            let place =
+                if case .journal(let position) = change.location { position } else { JournalRecord.Change.inPlace }
             list.append(JournalRecord.Change(index: index, place: place, entry: change.entry))
         }
         try tree.settle(generation: plan.generation)
@@ -133,7 +134,11 @@ extension ImageState {
     /// The record is durable.
     mutating func finishCommit(_ plan: CommitPlan) {
         for (index, change) in changes.entries {
-            if case .journal(let position) = change.location { inJournal[index] = position } else { inJournal[index] = nil }
+            if case .journal(let position) = change.location {
+                inJournal[index] = position
+            } else {
+                inJournal[index] = nil
+            }
         }
         generation = plan.generation
         byteCount = changes.byteCount

@@ -70,7 +70,8 @@ final class PageTree {
             guard case .endOfFile = error.reason, images[id] != nil else { throw error }
         }
         for position in images[id] ?? [] {
-            let bytes = try JournalRing(file: file, layout: layout).bytes(at: position, count: ImageLayout.pageByteCount)
+            let bytes = try JournalRing(file: file, layout: layout).bytes(
+                at: position, count: ImageLayout.pageByteCount)
             if codes.isPage(bytes, id, digest: digest) { return bytes }
         }
         throw IOError("reading a page of the sealed image", path: file.path, .notAuthentic, offset: offset)

@@ -46,7 +46,8 @@ import Testing
     }
 
     private static func moved(
-        _ contents: MemoryFile.Contents, _ range: Range<UInt64>, from source: MemoryFile.Contents, at offset: UInt64? = nil
+        _ contents: MemoryFile.Contents, _ range: Range<UInt64>, from source: MemoryFile.Contents,
+        at offset: UInt64? = nil
     ) -> MemoryFile.Contents {
         var contents = contents
         let start = offset ?? range.lowerBound
@@ -90,7 +91,10 @@ import Testing
             let id = PageID(level: level, number: 0)
             #expect(try Self.outcome(Self.moved(new, Self.place(id), from: old)) == nil, "level \(level) put back")
             #expect(try Self.outcome(Self.moved(new, Self.place(id), from: other)) == nil)
-            #expect(try Self.outcome(Self.moved(new, Self.place(id), from: new, at: Self.place(PageID(level: 0, number: 1)).lowerBound)) == nil)
+            #expect(
+                try Self.outcome(
+                    Self.moved(new, Self.place(id), from: new, at: Self.place(PageID(level: 0, number: 1)).lowerBound))
+                    == nil)
             var zeroed = new
             zeroed.zero(Self.place(id))
             #expect(try Self.outcome(zeroed) == nil, "level \(level) gone")

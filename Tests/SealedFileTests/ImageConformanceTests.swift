@@ -51,7 +51,8 @@ import VHDX
             make: {
                 let plain = MemoryFile()
                 try VHDCreator.create(
-                    on: plain, type: .dynamic, virtualByteCount: 9 << 20, blockByteCount: 512 << 10, uniqueID: .random(),
+                    on: plain, type: .dynamic, virtualByteCount: 9 << 20, blockByteCount: 512 << 10,
+                    uniqueID: .random(),
                     created: DiskTimestamp(rawValue: 0x3000_0000))
                 return try Self.sealed(plain.contents, chunk: chunk)
             },

@@ -16,14 +16,14 @@ import Testing
         for round in UInt64(0)..<30 {
             for _ in 0..<4 {
                 let start = UInt64.random(in: 0...20, using: &random) * 4096
-                let bytes = random.bytes(4096)
+                let bytes = stamped(4096, &random)
                 model.write(bytes.rawBytes, at: start)
-                states.append(model.allBytes)
+                states.append(fingerprint(model.allBytes))
                 try image.write(bytes, at: start)
             }
             let range = round % 20 * 4096..<(round % 20 + 2) * 4096
             model.zero(range)
-            states.append(model.allBytes)
+            states.append(fingerprint(model.allBytes))
             try image.zero(range)
             try image.sync()
             flushedCount = states.count
@@ -39,10 +39,10 @@ import Testing
             let file = MemoryFile(empty.contents)
             let failing = FailingFile(file, after: after, code: code, recovers: after % 2 == 0)
             let image = try SealedImage(writing: failing, secrets: [keyFile()], random: fixedRandom(3))
-            var (states, flushedCount): ([[UInt8]], Int) = ([[]], 1)
+            var (states, flushedCount): ([[UInt8]], Int) = ([fingerprint([])], 1)
             var failure: (any Error)?
             do { try work(image, &states, &flushedCount) } catch { failure = error }
-            let found = try openImage(file.contents).everything()
+            let found = fingerprint(try openImage(file.contents).everything())
             try #require(states[(flushedCount - 1)...].contains(found), "call \(after)")
             guard let failure else { break }
             failedCount += 1
@@ -110,7 +110,9 @@ import Testing
     }
 
     @Test func createRefusesWhatCannotBe() throws {
-        for (chunk, journal) in [(4096, 100_000), (2048, 262_144), (12_288, 1 << 20), (131_072, 1 << 24), (65_536, 262_144)] {
+        for (chunk, journal) in [
+            (4096, 100_000), (2048, 262_144), (12_288, 1 << 20), (131_072, 1 << 24), (65_536, 262_144),
+        ] {
             let error = #expect(throws: DiskError.self) {
                 try makeImage(on: MemoryFile(), chunk: chunk, journal: UInt64(journal))
             }

@@ -73,7 +73,9 @@ import Testing
         let digest = (100..<132).map { String($0, radix: 16) }.joined()
         #expect(text == "sealed1:000102030405060708090a0b0c0d0e0f:77:\(digest)")
         #expect(Anchor(text) == anchor)
-        for other in ["", "sealed1", text + ":", text + "0", "sealed2" + text.dropFirst(7), text.replacing("77", with: "-7")] {
+        for other in [
+            "", "sealed1", text + ":", text + "0", "sealed2" + text.dropFirst(7), text.replacing("77", with: "-7"),
+        ] {
             #expect(Anchor(other) == nil, "\(other)")
         }
         #expect(Anchor(text.replacing("77", with: "72057594037927936")) == nil)

@@ -89,7 +89,8 @@ private struct ModelRun {
     mutating func zero() throws {
         guard model.byteCount > 0 else { return }
         let start = number(0...model.byteCount - 1)
-        let end = number(0...5) == 0 ? number(start...model.byteCount + 9999) : start + number(0...5 * UInt64(mix.chunk))
+        let end =
+            number(0...5) == 0 ? number(start...model.byteCount + 9999) : start + number(0...5 * UInt64(mix.chunk))
         try image.zero(start..<end)
         model.zero(start..<end)
     }
@@ -111,7 +112,8 @@ private struct ModelRun {
     mutating func checkRead(_ step: Int) throws {
         guard model.byteCount > 0 else { return }
         let start = number(0...model.byteCount - 1)
-        let count = number(0...3) == 0 ? number(1...model.byteCount - start) : number(1...min(model.byteCount - start, 9000))
+        let count =
+            number(0...3) == 0 ? number(1...model.byteCount - start) : number(1...min(model.byteCount - start, 9000))
         let isEqual = try image.bytes(at: start, count: Int(count)) == model.bytes(start..<start + count)
         try #require(isEqual, "step \(step): \(count) bytes at \(start)")
         #expect(throws: IOError.self) { try image.bytes(at: model.byteCount - 1, count: 2) }

@@ -1,6 +1,7 @@
 import BlockIO
 import ByteCodec
 import Cipher
+import Digest
 import DiskModel
 import FaultInjection
 import Synchronization
@@ -23,6 +24,12 @@ func fixedRandom(_ seed: UInt64) -> RandomSource {
     }
 }
 
+/// Bytes that differ from all others drawn, made faster than random ones.
+func stamped(_ count: Int, _ random: inout SplitMix) -> [UInt8] {
+    let stamp = random.bytes(min(8, count))
+    return stamp + [UInt8](repeating: stamp[0], count: count - stamp.count)
+}
+
 func makeImage(
     on file: any BlockFile, chunk: Int = 4096, journal: UInt64 = 262_144, seed: UInt64 = 1
 ) throws -> SealedImage {
@@ -42,6 +49,9 @@ extension BlockFile {
         return try bytes(at: 0, count: Int(count))
     }
 }
+
+/// What stands for a disk's contents where many are compared: faster than comparing them.
+func fingerprint(_ disk: [UInt8]) -> [UInt8] { Digest.hash(.sha256, disk.rawBytes) }
 
 /// Whether an error says that bytes are not those that were sealed, or that some are missing.
 func isRefusal(_ error: any Error) -> Bool {
