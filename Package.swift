@@ -107,7 +107,8 @@ let package = Package(
         tests("CPlatformTests", ["CPlatform"]),
         tests("CipherTests", ["ByteCodec", "Cipher", "COpenSSL", "ToolTesting"]),
         tests(
-            "SealedFileTests", base + ["Cipher", "SealedFile", "FaultInjection", "DiskConformance", "ToolTesting"]),
+            "SealedFileTests",
+            base + ["Cipher", "SealedFile", "VHD", "VHDX", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),

@@ -18,7 +18,9 @@ struct ImageEnvelopes {
         var copies: [Copy] = []
         var firstError: FormatError?
         for offset in ImageLayout.envelopeOffsets {
-            do throws(FormatError) { copies.append(try Self.copy(file, offset)) } catch { firstError = firstError ?? error }
+            do throws(FormatError) { copies.append(try Self.copy(file, offset)) } catch {
+                firstError = firstError ?? error
+            }
         }
         guard !copies.isEmpty else {
             throw DiskError(firstError ?? Self.wrongKind(0), path: file.path, doing: "reading the envelope")
@@ -39,7 +41,8 @@ struct ImageEnvelopes {
 
     private static func wrongKind(_ offset: UInt64) -> FormatError {
         FormatError(
-            .sealedEnvelope, field: "Kind", offset: offset + 12, "is 1: a sealed stream, not an image", section: "Envelope")
+            .sealedEnvelope, field: "Kind", offset: offset + 12, "is 1: a sealed stream, not an image",
+            section: "Envelope")
     }
 
     /// Nil where no secret is the right one.
