@@ -69,6 +69,7 @@ let package = Package(
         .library(name: "DiskFormats", targets: ["VHD", "VHDX", "RawDisk", "HRL"]),
         .library(name: "ImageChain", targets: ["ImageChain"]),
         .library(name: "ChangeLog", targets: ["ChangeLog"]),
+        .library(name: "SealedFile", targets: ["Cipher", "SealedFile"]),
         .library(name: "Replication", targets: ["Replication", "Replicator"]),
     ] + tools.map { .executable(name: $0.name, targets: [$0.name]) },
     dependencies: [
@@ -82,6 +83,7 @@ let package = Package(
         // 1
         room("ByteCodec", ["CPlatform"]),
         room("Digest", ["COpenSSL"]),
+        room("Cipher", ["ByteCodec", "COpenSSL"]),
         room("BlockIO", ["ByteCodec", "CPlatform"]),
         room("DiskModel", ["BlockIO", "ByteCodec"]),
         // 2
@@ -89,6 +91,7 @@ let package = Package(
         room("VHD", ["ByteCodec", "BlockIO", "DiskModel"]),
         room("VHDX", ["ByteCodec", "BlockIO", "DiskModel"]),
         room("HRL", ["ByteCodec", "BlockIO", "DiskModel"]),
+        room("SealedFile", ["ByteCodec", "Cipher", "Digest", "BlockIO", "DiskModel"]),
         // 3
         room("ImageChain", base + ["VHD", "VHDX", "RawDisk", "CPlatform"]),
         room("ChangeLog", base + ["HRL"]),
@@ -102,6 +105,10 @@ let package = Package(
         support("ToolTesting", base),
         // Tests
         tests("CPlatformTests", ["CPlatform"]),
+        tests("CipherTests", ["ByteCodec", "Cipher", "COpenSSL", "ToolTesting"]),
+        tests(
+            "SealedFileTests",
+            base + ["Cipher", "SealedFile", "VHD", "VHDX", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),
@@ -125,6 +132,9 @@ let package = Package(
         .executableTarget(
             name: "tracking-bench", dependencies: base + formats + ["ImageChain", "ChangeLog"],
             path: "Benchmarks/Tracking", swiftSettings: strict),
+        .executableTarget(
+            name: "sealing-bench", dependencies: ["BlockIO", "Cipher", "DiskModel", "SealedFile"],
+            path: "Benchmarks/Sealing", swiftSettings: strict),
     ] + tools,
     swiftLanguageModes: [.v6]
 )

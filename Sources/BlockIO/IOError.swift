@@ -12,6 +12,8 @@ public struct IOError: Error, Hashable, Sendable {
         case readOnly
         /// A pipe or a device where a file is wanted.
         case notRegular
+        /// Bytes of a sealed file that are not those that were sealed.
+        case notAuthentic
     }
 
     /// The system call or operation, such as `pread`.
@@ -36,6 +38,7 @@ extension IOError: CustomStringConvertible {
         case .locked: "in use by another writer"
         case .readOnly: "not open for writing\(place)"
         case .notRegular: "is not a regular file"
+        case .notAuthentic: "the bytes are not those that were sealed\(place)"
         }
     }
     public var description: String { "\(path): \(explanation)" }

@@ -50,9 +50,13 @@ public struct DiskError: Error, Sendable {
     }
 
     public init(_ error: IOError, doing: String = "") {
-        self.init(
-            error.reason == .locked ? .busy : .io, path: error.path, doing: doing, cause: .io(error),
-            hint: error.reason == .locked ? "wait for the other program, or stop it" : nil)
+        let (kind, hint): (Kind, String?) =
+            switch error.reason {
+            case .locked: (.busy, "wait for the other program, or stop it")
+            case .notAuthentic: (.key, "the file was changed or is damaged: bring it back from a copy")
+            default: (.io, nil)
+            }
+        self.init(kind, path: error.path, doing: doing, cause: .io(error), hint: hint)
     }
 
     public var formatError: FormatError? { if case .format(let error) = cause { error } else { nil } }

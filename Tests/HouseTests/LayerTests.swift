@@ -7,8 +7,8 @@ import ToolTesting
     /// Layers from the lowest up; inside one list a module may import those before it in the same inner list.
     static let layers: [[[String]]] = [
         [["CPlatform"], ["COpenSSL"], ["CLZ4"]],
-        [["ByteCodec", "BlockIO", "DiskModel"], ["Digest"]],
-        [["VHD"], ["VHDX"], ["RawDisk"], ["HRL"]],
+        [["ByteCodec", "BlockIO", "DiskModel"], ["ByteCodec", "Cipher"], ["Digest"]],
+        [["VHD"], ["VHDX"], ["RawDisk"], ["HRL"], ["SealedFile"]],
         [["ImageChain"], ["ChangeLog"], ["Replication"]],
         [["Toolbox"], ["Replicator"]],
     ]

@@ -1,0 +1,109 @@
+import BlockIO
+import ByteCodec
+import Synchronization
+
+extension SealedImage {
+    /// Steps 5 to 9. Only behind a commit: what is in memory of pages is what was committed.
+    func checkpoint(_ writing: inout Writing) throws(IOError) {
+        guard writing.isAllowed else { throw refusal("checkpoint") }
+        guard state.withLock({ $0.head != $0.tail }) else { return }
+        writing.isAllowed = false
+        let pages = state.withLock { state in state.tree.dirty.values.map(DirtyPage.init).sorted { $0.id < $1.id } }
+        try saveImages(pages.filter { $0.rootDigest != ImagePage.noDigest })
+        try copyChunks()
+        for page in pages { try file.write(page.bytes, at: layout.offset(of: page.id)) }
+        try file.sync()
+        try writeRoot()
+        try writeRoot()
+        state.withLock { $0.finishCheckpoint() }
+        writing.isAllowed = true
+    }
+
+    /// Step 5.
+    private func saveImages(_ pages: [DirtyPage]) throws(IOError) {
+        guard !pages.isEmpty else { return }
+        var record = state.withLock { state in
+            var record = JournalRecord(
+                position: state.head, generation: state.generation, byteCount: state.byteCount,
+                payloadByteCount: UInt64(pages.count * ImageLayout.pageByteCount), .pages(pages.map(\.id)))
+            (record.head.previousRootDigest, record.head.rootDigest) = (state.rootDigest, state.rootDigest)
+            return record
+        }
+        record.head.entryCount = UInt32(pages.count)
+        try ring.write(record.bytes(keys).rawBytes, at: record.head.position)
+        var position = record.payloadPosition
+        for page in pages {
+            let bytes = try state.withLock { (state) throws(IOError) in
+                try state.tree.fileBytes(page.id, digest: page.rootDigest)
+            }
+            try ring.write(bytes.rawBytes, at: position)
+            position += UInt64(bytes.count)
+        }
+        try file.sync()
+        let end = record.end
+        state.withLock { $0.head = end }
+    }
+
+    /// Of step 6: chunks that are in the journal, to their places.
+    private func copyChunks() throws(IOError) {
+        let chunks = state.withLock { state in state.inJournal.sorted { $0.key < $1.key } }
+        let buffer = IOBuffer(byteCount: ChunkBatch.byteCount)
+        let capacity = ChunkBatch.byteCount / chunkByteCount
+        for start in stride(from: 0, to: chunks.count, by: capacity) {
+            let part = chunks[start..<min(chunks.count, start + capacity)]
+            for (place, chunk) in part.enumerated() {
+                let range = place * chunkByteCount..<(place + 1) * chunkByteCount
+                try buffer.withMutableBytes(range) { (bytes) throws(IOError) in
+                    try ring.read(into: &bytes, at: chunk.value)
+                }
+            }
+            try forEachRun(of: part.map(\.key), layout) { (places, offset) throws(IOError) in
+                let range = places.lowerBound * chunkByteCount..<places.upperBound * chunkByteCount
+                try file.write(buffer.bytes(range), at: offset)
+            }
+        }
+    }
+
+    /// Step 7, for the older root block, or 8, for the other.
+    private func writeRoot() throws(IOError) {
+        let fileByteCount = try file.byteCount()
+        let (root, slot) = state.withLock { state in
+            (RootBlock(of: state, layout, fileByteCount: fileByteCount), 1 - state.rootSlot)
+        }
+        try file.write(root.bytes(keys), at: ImageLayout.rootOffsets[slot])
+        try file.sync()
+        state.withLock { state in (state.rootSequence, state.rootSlot) = (root.head.sequence, slot) }
+    }
+}
+
+extension RootBlock {
+    /// The next one, for what is in memory.
+    fileprivate init(of state: ImageState, _ layout: ImageLayout, fileByteCount: UInt64) {
+        self.init()
+        head.sequence = state.rootSequence + 1
+        head.generation = state.generation
+        head.byteCount = state.byteCount
+        head.journalByteCount = layout.journalByteCount
+        head.journalTail = state.head
+        head.fileByteCount = fileByteCount
+        digests = state.tree.rootDigests
+    }
+}
+
+extension ImageState {
+    /// Everything is in its place, and both root blocks lead there.
+    fileprivate mutating func finishCheckpoint() {
+        tail = head
+        inJournal.removeAll(keepingCapacity: true)
+        tree.becomeClean()
+    }
+}
+
+/// A page to be written, as a value: bytes are shared until they change.
+private struct DirtyPage: Sendable {
+    let id: PageID
+    let bytes: [UInt8]
+    let rootDigest: [UInt8]
+
+    init(_ page: ImagePage) { (id, bytes, rootDigest) = (page.id, page.bytes, page.rootDigest) }
+}

@@ -1,0 +1,75 @@
+import BlockIO
+import ByteCodec
+import Cipher
+import DiskModel
+
+/// The two copies of an image's envelope: the valid one with the higher sequence counts, and a secret must open that one.
+struct ImageEnvelopes {
+    let envelope: Envelope
+    let keys: ContainerKeys
+
+    private struct Copy {
+        let envelope: Envelope
+        let bytes: [UInt8]
+    }
+
+    /// - Throws: `.format` where there is no envelope of an image; `.key` where no secret opens it; `.io`.
+    init(_ file: any BlockFile, _ secrets: [SlotKey]) throws(DiskError) {
+        var copies: [Copy] = []
+        var firstError: FormatError?
+        for offset in ImageLayout.envelopeOffsets {
+            do throws(FormatError) { copies.append(try Self.copy(file, offset)) } catch {
+                firstError = firstError ?? error
+            }
+        }
+        guard !copies.isEmpty else {
+            throw DiskError(firstError ?? Self.wrongKind(0), path: file.path, doing: "reading the envelope")
+        }
+        copies.sort { $0.envelope.headerSequence > $1.envelope.headerSequence }
+        for (place, copy) in copies.enumerated() {
+            guard let keys = try Self.keys(copy, secrets, file.path) else { continue }
+            // With the keys at hand a newer copy can be told from a damaged one: that is where slots were taken away.
+            let isOutdated = copies[..<place].contains { $0.envelope.isAuthentic($0.bytes.rawBytes, keys) }
+            guard !isOutdated else { break }
+            (envelope, self.keys) = (copy.envelope, keys)
+            return
+        }
+        throw DiskError(
+            .key, path: file.path, doing: "opening the envelope", cause: .message("none of the secrets opens it"),
+            hint: "give the passphrase, key file or identity that it was sealed for")
+    }
+
+    private static func wrongKind(_ offset: UInt64) -> FormatError {
+        FormatError(
+            .sealedEnvelope, field: "Kind", offset: offset + 12, "is 1: a sealed stream, not an image",
+            section: "Envelope")
+    }
+
+    /// Nil where no secret is the right one.
+    private static func keys(_ copy: Copy, _ secrets: [SlotKey], _ path: String) throws(DiskError) -> ContainerKeys? {
+        do throws(CipherError) {
+            return try copy.envelope.keys(secrets, confirming: copy.bytes.rawBytes)
+        } catch {
+            guard error == .derivationFailed else { return nil }
+            throw DiskError(
+                .refused, path: path, doing: "opening the envelope",
+                cause: .message("deriving the key takes more memory than there is"))
+        }
+    }
+
+    private static func copy(_ file: any BlockFile, _ offset: UInt64) throws(FormatError) -> Copy {
+        func bytes(_ count: Int) throws(FormatError) -> [UInt8] {
+            do throws(IOError) { return try file.bytes(at: offset, count: count) } catch {
+                throw FormatError(
+                    offset == 0 ? .sealedSignature : .sealedEnd, field: "Envelope", offset: offset,
+                    "cannot be read: \(error.explanation)", section: "Envelope")
+            }
+        }
+        let head = try bytes(EnvelopeHeader.byteCount)
+        let count = try Envelope.byteCount(inHeader: head.rawBytes, at: offset)
+        let all = try bytes(count)
+        let envelope = try Envelope(all.rawBytes, at: offset)
+        guard envelope.kind == .image else { throw wrongKind(offset) }
+        return Copy(envelope: envelope, bytes: all)
+    }
+}
