@@ -5,9 +5,9 @@ import Synchronization
 extension SealedImage {
     /// Steps 5 to 9. Only behind a commit: what is in memory of pages is what was committed.
     func checkpoint(_ writing: inout Writing) throws(IOError) {
-        guard writing.isAllowed else { throw refusal("checkpoint") }
+        guard writing.access == .writing else { throw refusal("checkpoint") }
         guard state.withLock({ $0.head != $0.tail }) else { return }
-        writing.isAllowed = false
+        writing.access = .failed
         let pages = state.withLock { state in state.tree.dirty.values.map(DirtyPage.init).sorted { $0.id < $1.id } }
         try saveImages(pages.filter { $0.rootDigest != ImagePage.noDigest })
         try copyChunks()
@@ -16,20 +16,20 @@ extension SealedImage {
         try writeRoot()
         try writeRoot()
         state.withLock { $0.finishCheckpoint() }
-        writing.isAllowed = true
+        writing.access = .writing
     }
 
     /// Step 5.
     private func saveImages(_ pages: [DirtyPage]) throws(IOError) {
         guard !pages.isEmpty else { return }
-        var record = state.withLock { state in
+        let record = state.withLock { state in
             var record = JournalRecord(
                 position: state.head, generation: state.generation, byteCount: state.byteCount,
                 payloadByteCount: UInt64(pages.count * ImageLayout.pageByteCount), .pages(pages.map(\.id)))
             (record.head.previousRootDigest, record.head.rootDigest) = (state.rootDigest, state.rootDigest)
             return record
         }
-        record.head.entryCount = UInt32(pages.count)
+        try checkRoom(upTo: record.end)
         try ring.write(record.bytes(keys).rawBytes, at: record.head.position)
         var position = record.payloadPosition
         for page in pages {

@@ -82,24 +82,26 @@ struct ImageRecovery {
 
     // MARK: Journal
 
-    /// The first time for the images of pages, which follow the commits whose replay may need them.
+    /// Twice: images of pages stand behind the commits whose replay may need them.
     private mutating func readJournal() throws(IOError) {
         let tree = state.tree
-        _ = try walkJournal { record throws(IOError) in
+        state.head = try walkJournal { record throws(IOError) in
             guard case .pages(let pages) = record.body else { return }
             for (number, page) in pages.enumerated() {
-                tree.addImage(page, at: record.payloadPosition + UInt64(number * ImageLayout.pageByteCount))
+                tree.images[page] = record.payloadPosition + UInt64(number * ImageLayout.pageByteCount)
             }
         }
         notePassed()
-        state.head = try walkJournal { record throws(IOError) in
-            if case .commit(let changes) = record.body { try replay(changes, record) }
+        _ = try walkJournal { record throws(IOError) in
+            guard case .commit(let changes) = record.body else { return }
+            try replay(changes, record)
             notePassed()
         }
     }
 
-    /// Visits the records from the tail on, each of which continues the one before it by generation and root digest.
-    /// - Returns: the journal's position behind the last one.
+    /// Visits the records from the tail on, each of which continues the one before it by generation and root digest. A record
+    /// of pages is the last: what it begins is done before anything else.
+    /// - Returns: the journal's position behind the last commit.
     private func walkJournal(
         _ visit: (JournalRecord) throws(IOError) -> Void
     ) throws(IOError) -> UInt64 {
@@ -119,6 +121,7 @@ struct ImageRecovery {
                 record.head.generation == generation + (record.isCommit ? 1 : 0)
             else { return position }
             try visit(record)
+            guard record.isCommit else { return position }
             (position, generation, digest) = (record.end, record.head.generation, record.head.rootDigest)
         }
     }
