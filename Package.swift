@@ -69,6 +69,7 @@ let package = Package(
         .library(name: "DiskFormats", targets: ["VHD", "VHDX", "RawDisk", "HRL"]),
         .library(name: "ImageChain", targets: ["ImageChain"]),
         .library(name: "ChangeLog", targets: ["ChangeLog"]),
+        .library(name: "SealedFile", targets: ["Cipher", "SealedFile"]),
         .library(name: "Replication", targets: ["Replication", "Replicator"]),
     ] + tools.map { .executable(name: $0.name, targets: [$0.name]) },
     dependencies: [
@@ -104,9 +105,10 @@ let package = Package(
         support("ToolTesting", base),
         // Tests
         tests("CPlatformTests", ["CPlatform"]),
-        tests("CipherTests", ["ByteCodec", "Cipher"]),
+        tests("CipherTests", ["ByteCodec", "Cipher", "COpenSSL", "ToolTesting"]),
         tests(
-            "SealedFileTests", base + ["Cipher", "SealedFile", "VHD", "VHDX", "FaultInjection", "DiskConformance"]),
+            "SealedFileTests",
+            base + ["Cipher", "SealedFile", "VHD", "VHDX", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),

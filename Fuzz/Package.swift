@@ -34,6 +34,7 @@ let package = Package(
         fuzz("HRLLog", ["DiskModel", "DiskFormats"]),
         fuzz("DirtyMap", ["DiskModel", "DiskFormats", "ChangeLog"]),
         fuzz("HRLOracle", ["DiskModel", "DiskFormats"]),
+        fuzz("SealedEnvelope", ["DiskModel", "SealedFile"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]

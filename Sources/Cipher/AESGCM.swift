@@ -59,12 +59,15 @@ import COpenSSL
         let textByteCount = sealed.byteCount - Self.tagByteCount
         precondition(textByteCount >= 0 && output.byteCount == textByteCount, "room for the text")
         start(nonce, additional, encrypts: 0)
-        var tag = sealed.array(textByteCount..<sealed.byteCount)
         let isAuthentic = unsafe output.withOctets { output in
             guard unsafe update(sealed.extracting(0..<textByteCount), output) else { return false }
             var (count, none) = (Int32(0), UInt8(0))
-            return unsafe EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(tag.count), &tag) == 1
-                && EVP_CipherFinal_ex(context, &none, &count) == 1
+            // The library copies the tag; it takes all its parameters as writable.
+            let isSet = unsafe sealed.extracting(textByteCount..<sealed.byteCount).withOctets {
+                unsafe EVP_CIPHER_CTX_ctrl(
+                    context, EVP_CTRL_AEAD_SET_TAG, Int32(Self.tagByteCount), UnsafeMutablePointer(mutating: $0))
+            }
+            return unsafe isSet == 1 && EVP_CipherFinal_ex(context, &none, &count) == 1
         }
         guard isAuthentic else {
             ERR_clear_error()

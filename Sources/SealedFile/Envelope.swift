@@ -1,5 +1,5 @@
-import ByteCodec
-import Cipher
+public import ByteCodec
+public import Cipher
 
 /// What stands before a container's contents: its kind and the ways to its key (docs/formats/sealed.md, Envelope).
 ///
@@ -32,7 +32,7 @@ public struct Envelope: Equatable, Sendable {
     // MARK: Bytes
 
     /// The whole envelope with its code.
-    func bytes(_ keys: ContainerKeys) -> [UInt8] {
+    public func bytes(_ keys: ContainerKeys) -> [UInt8] {
         let slotBytes = slots.flatMap(\.bytes)
         var header = EnvelopeHeader()
         header.kind = kind.rawValue
@@ -50,7 +50,7 @@ public struct Envelope: Equatable, Sendable {
     /// The envelope's length by its first 64 bytes, which are not to be believed for anything else.
     /// - Throws: SEAL001 for another file, SEAL002 for a version, suite or flag that is not known, SEAL003 for a length that
     ///   an envelope cannot have.
-    static func byteCount(inHeader bytes: RawSpan, at offset: UInt64 = 0) throws(FormatError) -> Int {
+    public static func byteCount(inHeader bytes: RawSpan, at offset: UInt64 = 0) throws(FormatError) -> Int {
         try Int(header(bytes, offset).envelopeLength)
     }
 
@@ -59,7 +59,7 @@ public struct Envelope: Equatable, Sendable {
     ///   - bytes: all of it, with its code.
     ///   - offset: of the envelope in the file, for errors.
     /// - Throws: as `byteCount`; SEAL003, SEAL004, SEAL005.
-    init(_ bytes: RawSpan, at offset: UInt64 = 0) throws(FormatError) {
+    public init(_ bytes: RawSpan, at offset: UInt64 = 0) throws(FormatError) {
         let header = try Self.header(bytes, offset)
         guard bytes.byteCount == Int(header.envelopeLength) else {
             throw Self.wrong("EnvelopeLength", offset + 16, "is \(header.envelopeLength), of \(bytes.byteCount) bytes")
@@ -88,7 +88,8 @@ public struct Envelope: Equatable, Sendable {
         let header = try EnvelopeHeader(parsing: bytes)
         guard header.signature == EnvelopeHeader.signature else {
             throw FormatError(
-                .sealedSignature, field: "Signature", offset: offset, "is not that of a sealed file", section: "Envelope")
+                .sealedSignature, field: "Signature", offset: offset, "is not that of a sealed file",
+                section: "Envelope")
         }
         let known = header.version == EnvelopeHeader.knownVersion && header.suite == EnvelopeHeader.knownSuite
         guard known, header.incompatibleFlags == 0 else {
@@ -99,7 +100,8 @@ public struct Envelope: Equatable, Sendable {
         }
         let shortest = EnvelopeHeader.byteCount + codeByteCount
         guard (shortest...longestByteCount).contains(Int(header.envelopeLength)) else {
-            throw wrong("EnvelopeLength", offset + 16, "is \(header.envelopeLength), not \(shortest) to \(longestByteCount)")
+            throw wrong(
+                "EnvelopeLength", offset + 16, "is \(header.envelopeLength), not \(shortest) to \(longestByteCount)")
         }
         return header
     }
@@ -142,7 +144,7 @@ public struct Envelope: Equatable, Sendable {
     /// apart.
     /// - Parameter bytes: those this envelope was parsed from.
     /// - Throws: `.notAuthentic`; `.derivationFailed`.
-    func keys(_ secrets: [SlotKey], confirming bytes: RawSpan) throws(CipherError) -> ContainerKeys {
+    public func keys(_ secrets: [SlotKey], confirming bytes: RawSpan) throws(CipherError) -> ContainerKeys {
         let costly = secrets.filter(\.isPassphrase)
         for secret in secrets.filter({ !$0.isPassphrase }) + costly {
             for slot in slots {
@@ -188,7 +190,8 @@ extension Envelope {
             slots.append(try secret.slot(for: masterKey, containerID: containerID, random: random))
         }
         let envelope = Envelope(
-            kind: kind, chunkByteCount: chunkByteCount, containerID: containerID, creationTime: creationTime, slots: slots)
+            kind: kind, chunkByteCount: chunkByteCount, containerID: containerID, creationTime: creationTime,
+            slots: slots)
         return (envelope, ContainerKeys(masterKey: masterKey, kind: kind, containerID: containerID))
     }
 }

@@ -9,7 +9,7 @@ extension SealedImage {
     func commit(_ writing: inout Writing) throws(IOError) {
         guard writing.access == .writing else { throw refusal("commit") }
         guard state.withLock({ $0.isChanged }) else { return }
-        if state.withLock({ !$0.tree.images.isEmpty }) { try checkpoint(&writing) }
+        if state.withLock({ $0.mustCheckpoint }) { try checkpoint(&writing) }
         writing.access = .failed
         try sealFreeChunks(&writing)
         let plan = try sealForJournal(&writing)

@@ -85,26 +85,25 @@ struct ImageRecovery {
     /// Twice: images of pages stand behind the commits whose replay may need them.
     private mutating func readJournal() throws(IOError) {
         let tree = state.tree
-        state.head = try walkJournal { record throws(IOError) in
+        try walkJournal { record throws(IOError) in
             guard case .pages(let pages) = record.body else { return }
-            for (number, page) in pages.enumerated() {
+            for (number, page) in pages.enumerated() where tree.images[page] == nil {
                 tree.images[page] = record.payloadPosition + UInt64(number * ImageLayout.pageByteCount)
             }
         }
         notePassed()
-        _ = try walkJournal { record throws(IOError) in
+        try walkJournal { record throws(IOError) in
+            // What a record of pages at the end began is done again, in the same room.
+            state.mustCheckpoint = !record.isCommit
             guard case .commit(let changes) = record.body else { return }
             try replay(changes, record)
+            state.head = record.end
             notePassed()
         }
     }
 
-    /// Visits the records from the tail on, each of which continues the one before it by generation and root digest. A record
-    /// of pages is the last: what it begins is done before anything else.
-    /// - Returns: the journal's position behind the last commit.
-    private func walkJournal(
-        _ visit: (JournalRecord) throws(IOError) -> Void
-    ) throws(IOError) -> UInt64 {
+    /// Visits the records from the tail on, each of which continues the one before it by generation and root digest.
+    private func walkJournal(_ visit: (JournalRecord) throws(IOError) -> Void) throws(IOError) {
         let ring = JournalRing(file: file, layout: layout)
         var (position, generation, digest) = (state.tail, state.generation, state.rootDigest)
         while true {
@@ -119,9 +118,8 @@ struct ImageRecovery {
             if let failure { throw failure }
             guard let record = found, record.head.previousRootDigest == digest,
                 record.head.generation == generation + (record.isCommit ? 1 : 0)
-            else { return position }
+            else { return }
             try visit(record)
-            guard record.isCommit else { return position }
             (position, generation, digest) = (record.end, record.head.generation, record.head.rootDigest)
         }
     }

@@ -71,19 +71,21 @@ public struct KeySlot: Equatable, Sendable {
         }
         guard body.byteCount == length else {
             throw FormatError(
-                .sealedSlot, field: "Length", offset: offset - 2, "is \(body.byteCount), a slot of type \(type) has \(length)",
+                .sealedSlot, field: "Length", offset: offset - 2,
+                "is \(body.byteCount), a slot of type \(type) has \(length)",
                 section: "Slots")
         }
         func part(_ start: Int, _ count: Int) -> [UInt8] { body.array(start..<start + count) }
         switch type {
         case 1:
-            let (log2N, r, p): (UInt8, UInt8, UInt8) = (
-                body.integer(at: 0, .little), body.integer(at: 1, .little), body.integer(at: 2, .little)
-            )
-            guard Self.acceptedLog2N.contains(log2N), r == Self.acceptedR, Self.acceptedP.contains(p) else {
+            let cost = part(0, 4)
+            let (log2N, r, p) = (cost[0], cost[1], cost[2])
+            let isAccepted = Self.acceptedLog2N.contains(log2N) && r == Self.acceptedR && Self.acceptedP.contains(p)
+            guard isAccepted, cost[3] == 0 else {
                 throw FormatError(
                     .sealedCost, field: "scrypt", offset: offset,
-                    "is to cost 2^\(log2N), \(r), \(p); accepted are 2^14 to 2^20, 8, 1 to 4", section: "Slots")
+                    "is to cost 2^\(log2N), \(r), \(p), \(cost[3]); accepted are 2^14 to 2^20, 8, 1 to 4, 0",
+                    section: "Slots")
             }
             self.body = .scrypt(log2N: log2N, r: r, p: p, salt: part(4, 32), wrapped: part(36, 40))
         case 2:

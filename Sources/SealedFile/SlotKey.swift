@@ -16,14 +16,25 @@ public enum SlotKey: Sendable {
         case scrypt(log2N: UInt8)
         case pbkdf2(iterations: UInt32)
         public static let standard = PassphraseCost.scrypt(log2N: KeySlot.defaultLog2N)
+
+        /// Whether a slot of this cost will be opened.
+        public var isAccepted: Bool {
+            switch self {
+            case .scrypt(let log2N): KeySlot.acceptedLog2N.contains(log2N)
+            case .pbkdf2(let iterations): KeySlot.acceptedIterations.contains(iterations)
+            }
+        }
     }
 
     private static let keyFileInfo = Array("vhdseal/1/keyfile".utf8)
     private static let recipientInfo = Array("vhdseal/1/slot".utf8)
 
     /// A slot that leads to a master key.
-    /// - Throws: `.derivationFailed`, `.invalidKey`.
+    /// - Throws: `.derivationFailed`, also for a cost at which nobody would open the slot; `.invalidKey`, also for a key file
+    ///   that is too short.
     func slot(for masterKey: SecretBytes, containerID: [UInt8], random: RandomSource) throws(CipherError) -> KeySlot {
+        if case .passphrase(_, let cost) = self, !cost.isAccepted { throw .derivationFailed }
+        if case .keyFile(let file) = self, file.byteCount < KeySlot.shortestKeyFile { throw .invalidKey }
         let salt = random.bytes(KeySlot.saltByteCount)
         func wrapped(_ key: SecretBytes) -> [UInt8] { KeyWrap.wrap(masterKey.bytes, with: key.bytes) }
         switch self {
@@ -53,7 +64,8 @@ public enum SlotKey: Sendable {
     }
 
     /// The master key that a slot leads to; nil where this secret is not for slots of its type.
-    /// - Throws: `.notAuthentic` where it is another secret's; `.derivationFailed`.
+    /// - Throws: `.notAuthentic` where it is another secret's; `.invalidKey` for a key file that is too short;
+    ///   `.derivationFailed`.
     func masterKey(in slot: KeySlot, containerID: [UInt8]) throws(CipherError) -> SecretBytes? {
         switch (self, slot.body) {
         case (.passphrase(let passphrase, _), .scrypt(let log2N, let r, let p, let salt, let wrapped)):
@@ -64,6 +76,7 @@ public enum SlotKey: Sendable {
             let key = try PasswordKeys.pbkdf2SHA512(passphrase.bytes, salt: salt.rawBytes, iterations: iterations)
             return try KeyWrap.unwrap(wrapped.rawBytes, with: key.bytes)
         case (.keyFile(let file), .keyFile(let salt, let wrapped)):
+            guard file.byteCount >= KeySlot.shortestKeyFile else { throw .invalidKey }
             let key = HKDFSHA256.key(file.bytes, salt: salt.rawBytes, info: Self.keyFileInfo.rawBytes)
             return try KeyWrap.unwrap(wrapped.rawBytes, with: key.bytes)
         case (.identity(let identity), .recipient(let encapsulated, let sealed)):

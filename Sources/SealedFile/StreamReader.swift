@@ -1,0 +1,163 @@
+public import BlockIO
+import ByteCodec
+import Cipher
+public import DiskModel
+import Dispatch
+
+/// Opens a sealed stream: gives its text from start to end (docs/formats/sealed.md, Sealed stream). Memory: a few MiB.
+///
+/// Text leaves only when its segment is authentic. What was given before a failure, or before the end of a stream that was
+/// cut off, is a prefix of what was sealed. One owner at a time; another thread opens segments ahead.
+public final class SealedStreamReader {
+    /// Gives bytes of the container in order, as many as it has: 0 at the end.
+    public typealias Source = (inout MutableRawSpan) throws(IOError) -> Int
+
+    public let path: String
+    public let envelope: Envelope
+    let keys: ContainerKeys
+    /// Whether all text was given, and the end frame was there and right. False for an open stream, at its end too.
+    public private(set) var isComplete = false
+
+    private var frames: StreamFrameReader
+    private let queue = DispatchQueue(label: "unsealing")
+    private lazy var current = SegmentBatch(.open, queue)
+    private lazy var ahead = SegmentBatch(.open, queue)
+    private struct Loaded {
+        var isStarted: Bool
+        var place: StreamFrameReader.Place
+        var next: StreamFrameReader.Next
+    }
+    /// What is known of `ahead`; nil before the first batch.
+    private var loaded: Loaded?
+    /// Text of `current` that may be given.
+    private var available = 0..<0
+    private var end: StreamFrameReader.Next?
+    /// Behind the last frame that was found authentic as a whole, but for an end frame.
+    private(set) var verified: StreamFrameReader.Mark
+
+    /// Reads the envelope and finds its key.
+    /// - Parameters:
+    ///   - secrets: those at hand, in any order; passphrases are tried last.
+    ///   - path: of the container, for messages.
+    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006), `.key` when no secret opens it or the envelope was
+    ///   changed, `.io`.
+    public init(secrets: [SlotKey], path: String, from source: @escaping Source) throws(DiskError) {
+        let input = StreamInput(source)
+        let bytes = try diskErrors(path, "reading the envelope") { try Self.envelopeBytes(input) }
+        let envelope = try diskErrors(path) { try Self.envelope(bytes) }
+        do throws(CipherError) { keys = try envelope.keys(secrets, confirming: bytes.rawBytes) } catch {
+            throw StreamFailure.key(error, path: path)
+        }
+        (self.path, self.envelope) = (path, envelope)
+        let chain = StreamChain(envelope: bytes.rawBytes, containerID: envelope.containerID, keys: keys)
+        frames = StreamFrameReader(input, path: path, chain)
+        verified = frames.mark
+    }
+
+    /// Of a file, or what stands at its start.
+    public convenience init(secrets: [SlotKey], from file: any BlockFile) throws(DiskError) {
+        var offset: UInt64 = 0
+        let size: UInt64
+        do throws(IOError) { size = try file.byteCount() } catch { throw DiskError(error, doing: "opening") }
+        try self.init(secrets: secrets, path: file.path) { (bytes) throws(IOError) in
+            let count = Int(min(UInt64(bytes.byteCount), size - offset))
+            try bytes.withPart(0..<count) { (part) throws(IOError) in try file.read(into: &part, at: offset) }
+            offset += UInt64(count)
+            return count
+        }
+    }
+
+    private static func envelopeBytes(_ input: StreamInput) throws -> [UInt8] {
+        let head = try input.bytes(EnvelopeHeader.byteCount)
+        let byteCount = try Envelope.byteCount(inHeader: head.rawBytes)
+        let bytes = try head + input.bytes(byteCount - EnvelopeHeader.byteCount)
+        guard bytes.count == byteCount else { throw StreamFailure.cutEnvelope(bytes.count, of: byteCount) }
+        return bytes
+    }
+
+    private static func envelope(_ bytes: [UInt8]) throws(FormatError) -> Envelope {
+        let envelope = try Envelope(bytes.rawBytes)
+        guard envelope.kind == .stream else {
+            throw FormatError(
+                .sealedEnvelope, field: "Kind", offset: 12, "is \(envelope.kind.rawValue), an image, not a stream",
+                section: "Envelope")
+        }
+        return envelope
+    }
+
+    /// Gives the next text.
+    /// - Returns: how many bytes; 0 at the end, when `isComplete` says which end it is, or for an empty buffer.
+    /// - Throws: `.key` for what is not authentic, `.format` SEAL007 for frames that do not follow each other and SEAL008 for
+    ///   bytes behind the end, `.io`; again in every further call.
+    public func read(into buffer: inout MutableRawSpan) throws(DiskError) -> Int {
+        guard buffer.byteCount > 0 else { return 0 }
+        while available.isEmpty { guard try advance() else { return 0 } }
+        let part = available.prefix(buffer.byteCount)
+        let text = current.text
+        buffer.copy(text.bytes(part), at: 0)
+        available = part.upperBound..<available.upperBound
+        return part.count
+    }
+
+    /// For those who must have all of it.
+    /// - Throws: SEAL010 for a stream that is open, or not read to its end.
+    public func requireEnd() throws(DiskError) {
+        guard !isComplete else { return }
+        throw DiskError(
+            StreamFailure.open(at: verified.offset), path: path,
+            hint: "take a complete copy, or close it with seal --append")
+    }
+
+    /// Gives all the text that is left, in pieces of up to half a MiB, without copying it.
+    /// - Throws: as `read`, after all text before was given; what `body` throws.
+    public func forEachPiece(_ body: (RawSpan) throws(DiskError) -> Void) throws(DiskError) {
+        repeat {
+            guard !available.isEmpty else { continue }
+            let (text, part) = (current.text, available)
+            available = part.upperBound..<part.upperBound
+            try body(text.bytes(part))
+        } while try advance()
+    }
+
+    /// Makes the next batch available.
+    /// - Returns: false at the end.
+    private func advance() throws(DiskError) -> Bool {
+        if let end { return try leave(end) }
+        let here = loaded ?? load()
+        guard here.isStarted else { return try leave(here.next) }
+        let count = ahead.wait()
+        guard count == ahead.segmentCount else { return try fail(here, authentic: count) }
+        (current, ahead) = (ahead, current)
+        if current.endsFrame { verified = frames.mark }
+        available = 0..<current.filledByteCount
+        if case .more = here.next { loaded = load() } else { end = here.next }
+        return true
+    }
+
+    private func load() -> Loaded {
+        let (isStarted, place, next) = frames.load(ahead)
+        return Loaded(isStarted: isStarted, place: place, next: next)
+    }
+
+    private func leave(_ next: StreamFrameReader.Next) throws(DiskError) -> Bool {
+        end = next
+        switch next {
+        case .more: preconditionFailure("a batch without segments is the last")
+        case .end(let isComplete): self.isComplete = isComplete
+        case .failure(let error): throw error
+        }
+        return false
+    }
+
+    /// Gives what is before the first segment that is not authentic; then it fails.
+    private func fail(_ here: Loaded, authentic count: Int) throws(DiskError) -> Bool {
+        let offset = here.place.offset + UInt64(count * SegmentBatch.sealedByteCount)
+        let error = StreamFailure.notAuthentic(
+            segment: ahead.firstCounter + UInt64(count), frame: here.place.frame, at: offset, path: path)
+        end = .failure(error)
+        guard count > 0 else { throw error }
+        (current, ahead) = (ahead, current)
+        available = 0..<count * SegmentBatch.textByteCount
+        return true
+    }
+}

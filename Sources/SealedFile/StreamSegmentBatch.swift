@@ -1,0 +1,136 @@
+import BlockIO
+import ByteCodec
+import Cipher
+import Dispatch
+import Synchronization
+
+/// Successive segments of a frame, sealed or opened by two threads: a helper, and the owner when it comes to wait.
+///
+/// Nothing is allocated for a segment. Memory: 1 MiB, so that two fit the processor's cache.
+///
+/// `@unchecked`: the owner alone touches everything but between `start` and `wait`; there both threads take segments by an
+/// atomic number, each with a cipher of its own, and segments do not overlap.
+final class SegmentBatch: @unchecked Sendable {
+    enum Direction: Sendable { case seal, open }
+
+    static let segmentLimit = 8
+    static let textByteCount = Envelope.streamSegmentByteCount
+    /// Bytes of a full segment with its word and its tag.
+    static let sealedByteCount = SegmentWord.byteCount + textByteCount + AESGCM.tagByteCount
+    static let textCapacity = segmentLimit * textByteCount
+
+    /// The segments' text, one behind the other.
+    let text = IOBuffer(byteCount: textCapacity)
+    /// Words, ciphertexts and tags, one segment behind the other; and room for the word that follows.
+    let sealed = IOBuffer(byteCount: segmentLimit * sealedByteCount + SegmentWord.byteCount)
+
+    private let direction: Direction
+    private let queue: DispatchQueue
+    private let (own, helping) = (SegmentCipher(), SegmentCipher())
+    /// The frame whose key the ciphers have.
+    private var keyedFrame: UInt64?
+
+    /// Number in the frame of the first segment here.
+    private(set) var firstCounter: UInt64 = 0
+    private(set) var segmentCount = 0
+    /// Bytes of text in all segments.
+    private(set) var filledByteCount = 0
+    /// Whether the last segment here is the frame's last.
+    private(set) var endsFrame = false
+
+    private let next = Atomic(0)
+    /// The first segment that is not authentic.
+    private let failed = Atomic(Int.max)
+    private let helperIsDone = DispatchSemaphore(value: 0)
+    private var hasHelper = false
+
+    /// - Parameter queue: serial; where the helper runs.
+    init(_ direction: Direction, _ queue: DispatchQueue) { (self.direction, self.queue) = (direction, queue) }
+
+    /// Bytes of `sealed` that the segments take.
+    var sealedRange: Range<Int> {
+        0..<filledByteCount + segmentCount * (SegmentWord.byteCount + AESGCM.tagByteCount)
+    }
+
+    /// The tag of the last segment.
+    var lastTag: [UInt8] {
+        let end = sealedRange.upperBound
+        let sealed = sealed
+        return sealed.bytes(end - AESGCM.tagByteCount..<end).array(0..<AESGCM.tagByteCount)
+    }
+
+    /// Takes the key of a frame, if it has that of another.
+    func setKey(_ key: SecretBytes, frame: UInt64) {
+        guard keyedFrame != frame else { return }
+        own.setKey(key)
+        helping.setKey(key)
+        keyedFrame = frame
+    }
+
+    /// Begins the work.
+    /// - Parameter textByteCount: whole segments, unless the frame ends.
+    func start(firstCounter: UInt64, textByteCount: Int, endsFrame: Bool) {
+        precondition(endsFrame || textByteCount % Self.textByteCount == 0, "whole segments")
+        (self.firstCounter, filledByteCount, self.endsFrame) = (firstCounter, textByteCount, endsFrame)
+        segmentCount = (textByteCount + Self.textByteCount - 1) / Self.textByteCount
+        if endsFrame { segmentCount = max(1, segmentCount) }
+        next.store(0, ordering: .relaxed)
+        failed.store(.max, ordering: .relaxed)
+        hasHelper = segmentCount > 1
+        guard hasHelper else { return }
+        queue.async {
+            self.work(self.helping)
+            self.helperIsDone.signal()
+        }
+    }
+
+    /// Does what is left, and waits for the helper.
+    /// - Returns: how many segments are done, from the first; fewer than all where one is not authentic.
+    func wait() -> Int {
+        work(own)
+        if hasHelper { helperIsDone.wait() }
+        hasHelper = false
+        return min(segmentCount, failed.load(ordering: .relaxed))
+    }
+
+    private func work(_ cipher: SegmentCipher) {
+        while true {
+            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            guard index < segmentCount else { return }
+            switch direction {
+            case .seal: seal(index, cipher)
+            case .open: open(index, cipher)
+            }
+        }
+    }
+
+    private func isLast(_ index: Int) -> Bool { endsFrame && index == segmentCount - 1 }
+
+    private func textRange(_ index: Int) -> Range<Int> {
+        let start = index * Self.textByteCount
+        return start..<min(start + Self.textByteCount, filledByteCount)
+    }
+
+    private func seal(_ index: Int, _ cipher: SegmentCipher) {
+        let (text, isLast, range) = (self.text, isLast(index), textRange(index))
+        let word = SegmentWord(textByteCount: range.count, isLast: isLast)
+        let start = index * Self.sealedByteCount
+        sealed.withMutableBytes(start..<start + SegmentWord.byteCount) { $0.store(word.rawValue, at: 0, .little) }
+        let body = start + SegmentWord.byteCount
+        sealed.withMutableBytes(body..<body + range.count + AESGCM.tagByteCount) {
+            cipher.seal(text.bytes(range), counter: firstCounter + UInt64(index), isLast: isLast, into: &$0)
+        }
+    }
+
+    private func open(_ index: Int, _ cipher: SegmentCipher) {
+        let (sealed, isLast, range) = (self.sealed, isLast(index), textRange(index))
+        let body = index * Self.sealedByteCount + SegmentWord.byteCount
+        do throws(CipherError) {
+            try text.withMutableBytes(range) { (text) throws(CipherError) in
+                try cipher.open(
+                    sealed.bytes(body..<body + range.count + AESGCM.tagByteCount),
+                    counter: firstCounter + UInt64(index), isLast: isLast, into: &text)
+            }
+        } catch { failed.min(index, ordering: .relaxed) }
+    }
+}
