@@ -65,6 +65,10 @@ struct ChunkEntry: Equatable, Sendable {
     /// Of the last change.
     var generation: UInt64 { word & (Self.generationLimit - 1) }
 
+    /// The nonce, as a value.
+    struct Nonce: Hashable, Sendable { let first, second, third: UInt64 }
+    var nonce: Nonce { Nonce(first: fields.0, second: fields.1, third: fields.2) }
+
     /// The nonce and the tag behind it, 40 bytes.
     var nonceAndTag: [UInt8] {
         var result = [UInt8].zeros(Self.byteCount)

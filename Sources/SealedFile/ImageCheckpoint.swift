@@ -5,31 +5,32 @@ import Synchronization
 extension SealedImage {
     /// Steps 5 to 9. Only behind a commit: what is in memory of pages is what was committed.
     func checkpoint(_ writing: inout Writing) throws(IOError) {
-        guard writing.isAllowed else { throw refusal("checkpoint") }
+        guard writing.access == .writing else { throw refusal("checkpoint") }
         guard state.withLock({ $0.head != $0.tail }) else { return }
-        writing.isAllowed = false
+        writing.access = .failed
         let pages = state.withLock { state in state.tree.dirty.values.map(DirtyPage.init).sorted { $0.id < $1.id } }
-        try saveImages(pages.filter { $0.rootDigest != ImagePage.noDigest })
+        let end = try saveImages(pages.filter { $0.rootDigest != ImagePage.noDigest })
         try copyChunks()
         for page in pages { try file.write(page.bytes, at: layout.offset(of: page.id)) }
         try file.sync()
-        try writeRoot()
-        try writeRoot()
-        state.withLock { $0.finishCheckpoint() }
-        writing.isAllowed = true
+        try writeRoot(journalTail: end)
+        try writeRoot(journalTail: end)
+        state.withLock { $0.finishCheckpoint(end) }
+        writing.access = .writing
     }
 
     /// Step 5.
-    private func saveImages(_ pages: [DirtyPage]) throws(IOError) {
-        guard !pages.isEmpty else { return }
-        var record = state.withLock { state in
+    /// - Returns: the journal's position behind it.
+    private func saveImages(_ pages: [DirtyPage]) throws(IOError) -> UInt64 {
+        guard !pages.isEmpty else { return state.withLock { $0.head } }
+        let record = state.withLock { state in
             var record = JournalRecord(
                 position: state.head, generation: state.generation, byteCount: state.byteCount,
                 payloadByteCount: UInt64(pages.count * ImageLayout.pageByteCount), .pages(pages.map(\.id)))
             (record.head.previousRootDigest, record.head.rootDigest) = (state.rootDigest, state.rootDigest)
             return record
         }
-        record.head.entryCount = UInt32(pages.count)
+        try checkRoom(upTo: record.end)
         try ring.write(record.bytes(keys).rawBytes, at: record.head.position)
         var position = record.payloadPosition
         for page in pages {
@@ -40,8 +41,7 @@ extension SealedImage {
             position += UInt64(bytes.count)
         }
         try file.sync()
-        let end = record.end
-        state.withLock { $0.head = end }
+        return record.end
     }
 
     /// Of step 6: chunks that are in the journal, to their places.
@@ -65,10 +65,12 @@ extension SealedImage {
     }
 
     /// Step 7, for the older root block, or 8, for the other.
-    private func writeRoot() throws(IOError) {
+    private func writeRoot(journalTail: UInt64) throws(IOError) {
         let fileByteCount = try file.byteCount()
         let (root, slot) = state.withLock { state in
-            (RootBlock(of: state, layout, fileByteCount: fileByteCount), 1 - state.rootSlot)
+            var root = RootBlock(of: state, layout)
+            (root.head.journalTail, root.head.fileByteCount) = (journalTail, fileByteCount)
+            return (root, 1 - state.rootSlot)
         }
         try file.write(root.bytes(keys), at: ImageLayout.rootOffsets[slot])
         try file.sync()
@@ -78,22 +80,20 @@ extension SealedImage {
 
 extension RootBlock {
     /// The next one, for what is in memory.
-    fileprivate init(of state: ImageState, _ layout: ImageLayout, fileByteCount: UInt64) {
+    fileprivate init(of state: ImageState, _ layout: ImageLayout) {
         self.init()
         head.sequence = state.rootSequence + 1
         head.generation = state.generation
         head.byteCount = state.byteCount
         head.journalByteCount = layout.journalByteCount
-        head.journalTail = state.head
-        head.fileByteCount = fileByteCount
         digests = state.tree.rootDigests
     }
 }
 
 extension ImageState {
     /// Everything is in its place, and both root blocks lead there.
-    fileprivate mutating func finishCheckpoint() {
-        tail = head
+    fileprivate mutating func finishCheckpoint(_ end: UInt64) {
+        (tail, head, mustCheckpoint) = (end, end, false)
         inJournal.removeAll(keepingCapacity: true)
         tree.becomeClean()
     }

@@ -1,14 +1,16 @@
 import BlockIO
 import ByteCodec
 import Cipher
+import Glibc
 import Synchronization
 
 extension SealedImage {
     /// Steps 1 to 4. Nothing where nothing was changed.
     func commit(_ writing: inout Writing) throws(IOError) {
-        guard writing.isAllowed else { throw refusal("commit") }
+        guard writing.access == .writing else { throw refusal("commit") }
         guard state.withLock({ $0.isChanged }) else { return }
-        writing.isAllowed = false
+        if state.withLock({ $0.mustCheckpoint }) { try checkpoint(&writing) }
+        writing.access = .failed
         try sealFreeChunks(&writing)
         let plan = try sealForJournal(&writing)
         try file.sync()
@@ -17,7 +19,7 @@ extension SealedImage {
         try file.sync()
         state.withLock { $0.finishCommit(plan) }
         for zeros in plan.zeros { try punch(zeros) }
-        writing.isAllowed = true
+        writing.access = .writing
     }
 
     /// Enciphers what is still in memory behind the room for the record.
@@ -35,6 +37,7 @@ extension SealedImage {
         var plan = CommitPlan(
             position: head, generation: generation, changeCount: zeros.count + dataCount,
             payloadByteCount: UInt64(hot.count * chunkByteCount), zeros: zeros)
+        try checkRoom(upTo: plan.payloadPosition + plan.payloadByteCount)
         let batch = writing.takeBatch(chunkByteCount)
         var position = plan.payloadPosition
         for (index, chunk) in hot {
@@ -45,6 +48,12 @@ extension SealedImage {
         try sealForJournal(batch, &position, generation)
         plan.end = position
         return plan
+    }
+
+    /// What is written into the journal never reaches what is still needed there: changes are taken only as long as it fits.
+    func checkRoom(upTo end: UInt64) throws(IOError) {
+        let tail = state.withLock { $0.tail }
+        guard end - tail <= layout.journalByteCount else { throw IOError("journal", path: path, .errno(ENOSPC)) }
     }
 
     private func sealForJournal(

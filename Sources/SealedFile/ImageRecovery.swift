@@ -82,27 +82,28 @@ struct ImageRecovery {
 
     // MARK: Journal
 
-    /// The first time for the images of pages, which follow the commits whose replay may need them.
+    /// Twice: images of pages stand behind the commits whose replay may need them.
     private mutating func readJournal() throws(IOError) {
         let tree = state.tree
-        _ = try walkJournal { record throws(IOError) in
+        try walkJournal { record throws(IOError) in
             guard case .pages(let pages) = record.body else { return }
-            for (number, page) in pages.enumerated() {
-                tree.addImage(page, at: record.payloadPosition + UInt64(number * ImageLayout.pageByteCount))
+            for (number, page) in pages.enumerated() where tree.images[page] == nil {
+                tree.images[page] = record.payloadPosition + UInt64(number * ImageLayout.pageByteCount)
             }
         }
         notePassed()
-        state.head = try walkJournal { record throws(IOError) in
-            if case .commit(let changes) = record.body { try replay(changes, record) }
+        try walkJournal { record throws(IOError) in
+            // What a record of pages at the end began is done again, in the same room.
+            state.mustCheckpoint = !record.isCommit
+            guard case .commit(let changes) = record.body else { return }
+            try replay(changes, record)
+            state.head = record.end
             notePassed()
         }
     }
 
     /// Visits the records from the tail on, each of which continues the one before it by generation and root digest.
-    /// - Returns: the journal's position behind the last one.
-    private func walkJournal(
-        _ visit: (JournalRecord) throws(IOError) -> Void
-    ) throws(IOError) -> UInt64 {
+    private func walkJournal(_ visit: (JournalRecord) throws(IOError) -> Void) throws(IOError) {
         let ring = JournalRing(file: file, layout: layout)
         var (position, generation, digest) = (state.tail, state.generation, state.rootDigest)
         while true {
@@ -117,7 +118,7 @@ struct ImageRecovery {
             if let failure { throw failure }
             guard let record = found, record.head.previousRootDigest == digest,
                 record.head.generation == generation + (record.isCommit ? 1 : 0)
-            else { return position }
+            else { return }
             try visit(record)
             (position, generation, digest) = (record.end, record.head.generation, record.head.rootDigest)
         }

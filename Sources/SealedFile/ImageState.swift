@@ -14,6 +14,8 @@ struct ImageState {
     /// The journal's positions from which the root block in the file lets records follow, and where the next one goes.
     var tail: UInt64
     var head: UInt64
+    /// A checkpoint was cut off, and pages may stand in the journal only, behind its head.
+    var mustCheckpoint = false
     /// Of the root block in the file, and which of the two it is.
     var rootSequence: UInt64
     var rootSlot: Int

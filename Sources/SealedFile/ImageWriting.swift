@@ -16,7 +16,7 @@ extension SealedImage {
         }
         let size = UInt64(chunkByteCount)
         try writing.withLock { (writing) throws(IOError) in
-            guard writing.isAllowed else { throw refusal("write", offset) }
+            guard writing.access == .writing else { throw refusal("write", offset) }
             let batch = writing.takeBatch(chunkByteCount)
             var position = offset
             while position < range.upperBound {
@@ -94,7 +94,11 @@ extension SealedImage {
         let chunk = try hotChunk(index, isWhole: part.count == chunkByteCount, &writing)
         let end = index * UInt64(chunkByteCount) + UInt64(part.upperBound)
         state.withLock { state in
-            chunk.text.edit { $0.copy(text, at: part.lowerBound) }
+            if part.count == chunkByteCount {
+                chunk.text = [UInt8](copying: text)
+            } else {
+                chunk.text.edit { $0.copy(text, at: part.lowerBound) }
+            }
             if state.changes.hot[index] == nil { state.changes.set(chunk, index) }
             state.changes.byteCount = max(state.changes.byteCount, end)
         }
@@ -116,7 +120,7 @@ extension SealedImage {
                 continue
             }
             let isFree = try state.withLock { (state) throws(IOError) in try state.isFree(index) }
-            return HotChunk(isWhole ? .zeros(chunkByteCount) : try plaintext(index), isFree: isFree)
+            return HotChunk(isWhole ? [] : try plaintext(index), isFree: isFree)
         }
         throw IOError("write", path: path, .errno(ENOSPC), offset: index * UInt64(chunkByteCount))
     }
@@ -164,7 +168,7 @@ extension SealedImage {
 
     public func zero(_ range: Range<UInt64>) throws(IOError) {
         try writing.withLock { (writing) throws(IOError) in
-            guard writing.isAllowed else { throw refusal("zero", range.lowerBound) }
+            guard writing.access == .writing else { throw refusal("zero", range.lowerBound) }
             let end = min(range.upperBound, byteCount())
             guard range.lowerBound < end else { return }
             try makeZero(range.lowerBound..<end, &writing)
@@ -239,7 +243,7 @@ extension SealedImage {
             throw IOError("resize", path: path, .errno(EFBIG), offset: byteCount)
         }
         try writing.withLock { (writing) throws(IOError) in
-            guard writing.isAllowed else { throw refusal("resize", byteCount) }
+            guard writing.access == .writing else { throw refusal("resize", byteCount) }
             let old = self.byteCount()
             if byteCount < old { try makeZero(byteCount..<old, &writing) }
             state.withLock { $0.changes.byteCount = byteCount }

@@ -30,6 +30,8 @@ import Synchronization
 /// 8. The other root block is overwritten with the same; flush. A loss leaves the first. From here on neither needs the
 ///    journal, and damage to one of them takes nothing back.
 /// 9. The journal's room is free again.
+/// A checkpoint that a loss cut off behind step 5 is done from its beginning before the next commit, with the same record in the
+/// same place: so it needs no more room, and a loss in the middle of that changes nothing.
 ///
 /// After a failed step every further change is refused; what was committed is found by opening again.
 public final class SealedImage: BlockFile {
@@ -41,9 +43,15 @@ public final class SealedImage: BlockFile {
     let random: RandomSource
     let ring: JournalRing
 
+    enum Access: Sendable {
+        case reading, writing, closed
+        /// A step failed: what the file holds is not known any more.
+        case failed
+    }
+
     /// Whose turn it is to write, and whether anybody may.
     struct Writing: Sendable {
-        var isAllowed: Bool
+        var access: Access
         /// Used by whoever has the turn.
         var batch: ChunkBatch?
     }
@@ -59,7 +67,7 @@ public final class SealedImage: BlockFile {
         (self.file, self.layout, self.envelope, self.keys, self.random) = (file, layout, envelope, keys, random)
         ciphers = ChunkCiphers(keys, containerID: envelope.containerID)
         ring = JournalRing(file: file, layout: layout)
-        writing = Mutex(Writing(isAllowed: isWritable))
+        writing = Mutex(Writing(access: isWritable ? .writing : .reading))
         self.state = Mutex(state)
     }
 
@@ -80,10 +88,13 @@ public final class SealedImage: BlockFile {
     public func close() throws(DiskError) {
         do throws(IOError) {
             try writing.withLock { (writing) throws(IOError) in
-                guard writing.isAllowed else { return }
+                guard writing.access == .writing else {
+                    if writing.access == .failed { throw refusal("close") }
+                    return
+                }
                 try commit(&writing)
                 try checkpoint(&writing)
-                writing.isAllowed = false
+                writing.access = .closed
             }
         } catch { throw DiskError(error, doing: "closing the sealed image") }
     }
@@ -91,12 +102,11 @@ public final class SealedImage: BlockFile {
     /// Commits: what was written before is durable when this returns.
     public func sync() throws(IOError) {
         try writing.withLock { (writing) throws(IOError) in
-            guard writing.isAllowed else {
-                // Nothing was ever written where that is not allowed; where something failed, the caller must hear it.
-                guard state.withLock({ $0.isChanged }) else { return }
-                throw refusal("sync")
+            switch writing.access {
+            case .reading, .closed: return
+            case .failed: throw refusal("sync")
+            case .writing: try commit(&writing)
             }
-            try commit(&writing)
         }
     }
 

@@ -40,6 +40,34 @@ import Testing
         #expect(again > 300, "\(again)")
     }
 
+    /// Where the journal was full when the checkpoint was cut off, another one finds room: each cut can be written on.
+    @Test func everyCutGoesOn() throws {
+        let empty = MemoryFile()
+        _ = try makeImage(on: empty)
+        let file = RecordingFile(empty.contents)
+        let image = try SealedImage(writing: file, secrets: [keyFile()], random: fixedRandom(9))
+        // The first sequence of root blocks beyond those of `create` means that the journal was full.
+        var round = UInt8(0)
+        while image.state.withLock({ $0.rootSequence }) < 6 {
+            for index in UInt64(0)..<9 { try image.write([UInt8](repeating: round, count: 4096), at: index * 400_000) }
+            try image.sync()
+            round += 1
+        }
+        var number = 0
+        try PowerCuts(file.recording, imageLimit: 16).forEachImage { cut in
+            let again = MemoryFile(cut.contents)
+            let writer = try SealedImage(writing: again, secrets: [keyFile()])
+            let before = try writer.everything()
+            try writer.write([UInt8](repeating: 200, count: 100), at: UInt64(before.count))
+            try writer.sync()
+            try writer.close()
+            let found = try openImage(again.contents).everything()
+            try #require(found == before + [UInt8](repeating: 200, count: 100), "\(cut.fates.prefix(200))")
+            number += 1
+        }
+        #expect(number > 200 && round > 3, "\(number) \(round)")
+    }
+
     /// A flush left out of any step is found.
     @Test(arguments: [FlushedStep.chunks, .record, .images, .places]) func brokenControls(step: FlushedStep) throws {
         var failures = 0
