@@ -8,8 +8,8 @@ struct Answer {
     var envelope: Envelope
     /// The envelope is what it was when a holder of a key wrote it.
     var isAuthentic = false
-    /// So is everything else.
-    var isVerified = false
+    /// So is everything else; nil where that was not asked for.
+    var isVerified: Bool?
     /// Of the contents, where it is known.
     var byteCount: UInt64?
     /// Of a stream that was read: whether it has its end.
@@ -35,7 +35,7 @@ struct Answer {
             "chunk_size": .integer(Int64(envelope.chunkByteCount)),
             "header_sequence": .unsigned(envelope.headerSequence),
             "slots": .array(envelope.slots.map(\.document)),
-            "authentic": .bool(isAuthentic), "verified": .bool(isVerified),
+            "authentic": .bool(isAuthentic), "verified": .bool(isVerified ?? false),
             "length": .optional(byteCount), "complete": .optional(isComplete, JSONValue.bool),
             "generation": .optional(anchor?.generation), "anchor": .optional(anchor?.description),
         ]
@@ -54,7 +54,8 @@ struct Answer {
 
     private var verdict: String {
         guard isAuthentic else { return "not authenticated: this is only what the file says about itself" }
-        guard isVerified else { return "the envelope is authentic; --verify checks everything" }
+        guard let isVerified else { return "the envelope is authentic; --verify checks everything" }
+        guard isVerified else { return "the envelope is authentic, but not everything else" }
         return isComplete == false ? "authentic as far as it goes: the end is missing" : "authentic, all of it"
     }
 }

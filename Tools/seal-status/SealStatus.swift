@@ -35,6 +35,7 @@ struct SealStatus: Tool {
         // What is known is told even where a key does not fit or bytes are not authentic.
         defer { report(answer, sealed.path, run) }
         guard verify || keyOptions.isGiven else { return }
+        if verify { answer.isVerified = false }
         let progress = Progress(
             "seal-status", total: sealed.byteCount ?? 0, output: output, options: progressOptions)
         defer { progress.end() }
