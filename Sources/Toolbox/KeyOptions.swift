@@ -32,6 +32,11 @@ public struct KeyOptions: ParsableArguments {
                 .key, path: path, "no passphrase opens it, and no key was given",
                 hint: "give the key that it was sealed for: --identity or --key-file")
         }
+        guard path != StandardInput.name || passphraseOptions.passphraseFd != 0 else {
+            throw DiskError(
+                .refused, path: path, "the sealed file and the passphrase come by the same descriptor",
+                hint: "give one of them by a file")
+        }
         // Of slots that are there it is theirs to say what they cost.
         let passphrase = try passphraseOptions.passphrase(for: path, isNew: false)
         return secrets + [.passphrase(passphrase, .standard)]

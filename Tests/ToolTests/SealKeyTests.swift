@@ -31,23 +31,26 @@ import ToolTesting
 
     /// The second reader, which was written from the format's page.
     @Test func secondReader() throws {
-        let python = "/usr/bin/python3"
-        let reader = repositoryFolder + "/Tests/Support/unsealed/unsealed.py"
-        let hasCiphers = try runProgram(python, ["-c", "import cryptography"]).exit == 0
-        guard hasCiphers, FileManager.default.fileExists(atPath: reader) else {
-            print("SKIPPED: no python3-cryptography here: streams are not read by the second reader")
+        let modules = repositoryFolder + "/.build-peers/python"
+        guard FileManager.default.fileExists(atPath: modules + "/cryptography") else {
+            print("SKIPPED: no cryptography in \(modules): the second reader does not run (scripts/bootstrap)")
             return
+        }
+        func read(_ arguments: [String]) throws -> ProgramResult {
+            try runProgram(
+                "/usr/bin/python3", [repositoryFolder + "/Tests/Support/unsealed/unsealed.py"] + arguments + ["s"],
+                folder: folder.scratch.folder,
+                environment: ["PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"])
         }
         let text = SealFolder.text(300_000)
         let sealed = try folder.run(
             "seal", ["-R", folder.recipient, "--passphrase-file", "secret", "--key-file", "disk.key"], input: text)
         _ = try folder.scratch.write("s", sealed.outputBytes)
         for key in [["--identity", "key.txt"], ["--key-file", "disk.key"], ["--passphrase", SealFolder.passphrase]] {
-            let opened = try runProgram(python, [reader] + key + ["s"], folder: folder.scratch.folder)
+            let opened = try read(key)
             #expect(opened.exit == 0 && opened.outputBytes == text, "\(key[0]): \(opened.error)")
         }
-        #expect(
-            try runProgram(python, [reader, "--identity", "other.txt", "s"], folder: folder.scratch.folder).exit == 4)
+        #expect(try read(["--identity", "other.txt"]).exit == 4)
     }
 
     @Test func keygen() throws {
@@ -109,16 +112,14 @@ import ToolTesting
             #expect(refused.error.hasPrefix("\(tool): \(problem)"), "\(refused.error)")
             #expect(!refused.error.contains(line.dropFirst(20).prefix(20)))
         }
-        let exact = try folder.run("seal", ["--key-file", "long"], input: [])
-        #expect(exact.exit == 4)
         for (command, problem) in [
-            ("exit 3", "the passphrase is empty"), ("cat secret; exit 3", "exit code 3"), ("true", "is empty"),
+            ("exit 3", "the command failed: exit code 3"), ("cat secret; exit 3", "the command failed: exit code 3"),
+            ("true", "the passphrase is empty"),
         ] {
-            _ = problem
             let refused = try folder.run(
                 "seal", ["-p"], input: [], environment: ["VHDTOOLS_PASSPHRASE_COMMAND": command])
             #expect(refused.exit == 4 && refused.output.isEmpty, "\(refused.error)")
-            #expect(refused.error.hasPrefix("seal: $VHDTOOLS_PASSPHRASE_COMMAND: "), "\(refused.error)")
+            #expect(refused.error.hasPrefix("seal: $VHDTOOLS_PASSPHRASE_COMMAND: \(problem)"), "\(refused.error)")
         }
     }
 

@@ -74,9 +74,14 @@ import ToolTesting
             let opened = try folder.shell("unseal s \(opening)")
             #expect(opened.exit == 0 && opened.outputBytes == text, "\(opening): \(opened.error)")
         }
-        // A line from a descriptor leaves what is behind it: here the stream itself.
-        let piped = try folder.shell("cat secret s | unseal --passphrase-fd 0")
-        #expect(piped.exit == 0 && piped.outputBytes == text, "\(piped.error)")
+        // A line from a descriptor leaves what is behind it: here what is to be sealed.
+        let piped = try folder.shell(
+            "(cat secret; printf contents) | seal --passphrase-fd 0 | unseal --passphrase-file secret")
+        #expect(piped.exit == 0 && piped.output == "contents", "\(piped.error)")
+        let taken = try folder.shell("cat secret s | unseal --passphrase-fd 0")
+        #expect(taken.exit == 2 && taken.output.isEmpty, "\(taken.error)")
+        let both = try folder.shell("unseal --passphrase-fd 0 < s")
+        #expect(both.exit == 2 && both.error.contains("the sealed file and the passphrase come by the same descriptor"))
         for command in [
             "cat secret", "printf '%s\\r\\nmore' \"$(cat secret)\"", "cat secret /dev/zero | head -c 3000000",
         ] {
@@ -116,7 +121,7 @@ import ToolTesting
         let text = SealFolder.text(400_000)
         try folder.seal("s", text)
         let sealed = try folder.bytes("s")
-        for (place, kept) in [(40, 0), (100, 0), (240, 0), (300, 0), (200_000, 131_072), (sealed.count - 1, 400_000)] {
+        for (place, kept) in [(40, 0), (100, 0), (240, 0), (300, 0), (200_000, 196_608), (sealed.count - 1, 400_000)] {
             var changed = sealed
             changed[place] ^= 1
             _ = try folder.scratch.write("changed", changed)
@@ -231,8 +236,7 @@ import ToolTesting
             ("seal-status", []), ("seal-keygen", ["-y", "key.txt", "-o", "x"]), ("seal-keygen", ["--json"]),
         ] {
             let refused = try folder.run(tool, arguments)
-            #expect(refused.exit == 64 && refused.output.isEmpty || arguments == ["--json"], "\(tool) \(arguments)")
-            #expect(refused.exit == 64, "\(tool) \(arguments)")
+            #expect(refused.exit == 64 && refused.error.hasPrefix("Error: "), "\(tool) \(arguments)")
         }
         for tool in ["seal", "unseal", "seal-keygen", "seal-status"] {
             let help = try folder.run(tool, ["--help"])
