@@ -1,5 +1,5 @@
 import CPlatform
-import Glibc
+public import Glibc
 
 /// An output in the making: whole or absent. Order: create, write, `commit` = flush file, give it its name, flush folder.
 ///
@@ -17,20 +17,22 @@ public final class PendingFile {
     /// The file that will be replaced, held under the lock until then: nobody else may be writing it.
     private var replaced: PosixFile?
 
-    /// - Parameter replaces: whether an existing file at `path` may be replaced.
+    /// - Parameters:
+    ///   - replaces: whether an existing file at `path` may be replaced.
+    ///   - permissions: of a new file, less the process's umask; those that any new file gets, unless it is a secret.
     /// - Throws: `IOError` with EEXIST when the path exists and may not be replaced; `.notRegular` for what is no file;
     ///   `.locked` when somebody is writing the file to be replaced.
-    public convenience init(_ path: String, replaces: Bool) throws(IOError) {
-        try self.init(path, replaces: replaces, needsName: false)
+    public convenience init(_ path: String, replaces: Bool, permissions: mode_t = 0o666) throws(IOError) {
+        try self.init(path, replaces: replaces, permissions: permissions, needsName: false)
     }
 
-    init(_ path: String, replaces: Bool, needsName: Bool) throws(IOError) {
+    init(_ path: String, replaces: Bool, permissions wanted: mode_t = 0o666, needsName: Bool) throws(IOError) {
         (finalPath, self.replaces) = (path, replaces)
         let there = try Self.regularFile(at: path)
         if !replaces, Self.isTaken(path) { throw IOError("create", path: path, .errno(EEXIST)) }
         if there != nil { replaced = try Self.locked(path) }
-        // Outputs get the permissions any new file gets; in place of another, nobody sees more than before.
-        let permissions: mode_t = there == nil ? 0o666 : 0o600
+        // In place of another file, nobody sees more than before.
+        let permissions = there == nil ? wanted : 0o600
         let folder = splitPath(path).folder
         if !needsName, let unnamed = try? PosixFile(unnamedIn: folder, for: path, permissions: permissions) {
             file = unnamed

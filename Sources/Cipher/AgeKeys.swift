@@ -42,7 +42,7 @@ public struct Identity: Sendable {
     }
 
     /// - Throws: `.invalidKey` for what is no X25519 identity, or mistyped.
-    public init(_ text: String) throws(CipherError) {
+    public init(_ text: RawSpan) throws(CipherError) {
         guard let decoded = Bech32.decode(text) else { throw .invalidKey }
         var bytes = decoded.bytes
         defer { cleanse(&bytes) }
@@ -51,9 +51,10 @@ public struct Identity: Sendable {
     }
 
     /// The text to be kept secret, for the file that holds it.
-    public func secretText() -> String {
-        var bytes = [UInt8](copying: privateKey.bytes)
-        defer { cleanse(&bytes) }
-        return Bech32.encode(bytes, prefix: Self.prefix).uppercased()
+    public func secretText() -> SecretBytes {
+        var text = Bech32.octets(privateKey.bytes, prefix: Self.prefix)
+        defer { cleanse(&text) }
+        for place in text.indices where text[place] >= UInt8(ascii: "a") { text[place] ^= 0x20 }
+        return SecretBytes(copying: text.rawBytes)
     }
 }

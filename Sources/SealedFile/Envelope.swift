@@ -8,7 +8,7 @@ public import Cipher
 public struct Envelope: Equatable, Sendable {
     public static let longestByteCount = 65_536
     static let codeByteCount = HMACSHA256.byteCount
-    static let slotLimit = 32
+    public static let slotLimit = 32
     public static let streamSegmentByteCount = 65_536
     public static let imageChunkByteCounts: ClosedRange<Int> = 4096...65_536
     public static let defaultImageChunkByteCount = 16_384

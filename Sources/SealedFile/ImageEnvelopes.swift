@@ -8,24 +8,30 @@ struct ImageEnvelopes {
     let envelope: Envelope
     let keys: ContainerKeys
 
-    private struct Copy {
+    struct Copy {
         let envelope: Envelope
         let bytes: [UInt8]
     }
 
-    /// - Throws: `.format` where there is no envelope of an image; `.key` where no secret opens it; `.io`.
-    init(_ file: any BlockFile, _ secrets: [SlotKey]) throws(DiskError) {
+    /// The copies that can be parsed, the one with the highest sequence first. Nothing of them is authentic.
+    /// - Throws: `.format` where there is none; `.io`.
+    static func copies(_ file: any BlockFile) throws(DiskError) -> [Copy] {
         var copies: [Copy] = []
         var firstError: FormatError?
         for offset in ImageLayout.envelopeOffsets {
-            do throws(FormatError) { copies.append(try Self.copy(file, offset)) } catch {
+            do throws(FormatError) { copies.append(try copy(file, offset)) } catch {
                 firstError = firstError ?? error
             }
         }
         guard !copies.isEmpty else {
-            throw DiskError(firstError ?? Self.wrongKind(0), path: file.path, doing: "reading the envelope")
+            throw DiskError(firstError ?? wrongKind(0), path: file.path, doing: "reading the envelope")
         }
-        copies.sort { $0.envelope.headerSequence > $1.envelope.headerSequence }
+        return copies.sorted { $0.envelope.headerSequence > $1.envelope.headerSequence }
+    }
+
+    /// - Throws: `.format` where there is no envelope of an image; `.key` where no secret opens it; `.io`.
+    init(_ file: any BlockFile, _ secrets: [SlotKey]) throws(DiskError) {
+        let copies = try Self.copies(file)
         for (place, copy) in copies.enumerated() {
             guard let keys = try Self.keys(copy, secrets, file.path) else { continue }
             // With the keys at hand a newer copy can be told from a damaged one: that is where slots were taken away.

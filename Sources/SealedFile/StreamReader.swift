@@ -43,7 +43,7 @@ public final class SealedStreamReader {
     ///   envelope was changed, `.io`.
     public init(secrets: [SlotKey], path: String, from source: @escaping Source) throws(DiskError) {
         let input = StreamInput(source)
-        let bytes = try diskErrors(path, "reading the envelope") { try Self.envelopeBytes(input) }
+        let bytes = try diskErrors(path, "reading the envelope") { try Envelope.bytes(from: input) }
         let envelope = try diskErrors(path) { try Self.envelope(bytes) }
         do throws(CipherError) { keys = try envelope.keys(secrets, confirming: bytes.rawBytes) } catch {
             throw StreamFailure.key(error, path: path)
@@ -56,23 +56,20 @@ public final class SealedStreamReader {
 
     /// Of a file, or what stands at its start.
     public convenience init(secrets: [SlotKey], from file: any BlockFile) throws(DiskError) {
+        try self.init(secrets: secrets, path: file.path, from: Self.source(of: file))
+    }
+
+    /// A file's bytes from its start to where it ends now.
+    static func source(of file: any BlockFile) throws(DiskError) -> Source {
         var offset: UInt64 = 0
         let size: UInt64
         do throws(IOError) { size = try file.byteCount() } catch { throw DiskError(error, doing: "opening") }
-        try self.init(secrets: secrets, path: file.path) { (bytes) throws(IOError) in
+        return { (bytes) throws(IOError) in
             let count = Int(min(UInt64(bytes.byteCount), size - offset))
             try bytes.withPart(0..<count) { (part) throws(IOError) in try file.read(into: &part, at: offset) }
             offset += UInt64(count)
             return count
         }
-    }
-
-    private static func envelopeBytes(_ input: StreamInput) throws -> [UInt8] {
-        let head = try input.bytes(EnvelopeHeader.byteCount)
-        let byteCount = try Envelope.byteCount(inHeader: head.rawBytes)
-        let bytes = try head + input.bytes(byteCount - EnvelopeHeader.byteCount)
-        guard bytes.count == byteCount else { throw StreamFailure.cutEnvelope(bytes.count, of: byteCount) }
-        return bytes
     }
 
     private static func envelope(_ bytes: [UInt8]) throws(FormatError) -> Envelope {

@@ -10,6 +10,13 @@ public func refuseOverwriting(_ output: String, _ paths: [String], _ role: Strin
     }
 }
 
+/// Refuses to write bytes to a terminal that nobody insisted on.
+public func refuseTerminal(_ out: OutputStream, path: String) throws(DiskError) {
+    guard out.isTerminal else { return }
+    throw DiskError(
+        .refused, path: path, "bytes are not written to a terminal", hint: "use a pipe or -o FILE, or -o - to insist")
+}
+
 /// Whether two paths lead to one file, or to one name in a folder where there is no file yet.
 private func isSamePlace(_ a: String, _ b: String) -> Bool {
     if let mine = try? PosixFile(a).identity { return (try? PosixFile(b))?.identity == mine }

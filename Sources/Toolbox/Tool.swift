@@ -153,6 +153,9 @@ public final class ToolRun {
 
     /// Reports an error as one line, as the document's `error`, and in the exit status.
     public func fail(_ thrown: any Error) {
+        // Bytes that are not authentic are a matter of keys, whoever reads them.
+        var thrown = thrown
+        if let error = thrown as? IOError, error.reason == .notAuthentic { thrown = DiskError(error) }
         let (status, path, message, detail) = Self.describe(thrown)
         raise(status)
         if thrown is OutputFailure { outputHasFailed = true }

@@ -29,7 +29,8 @@ struct EnvelopeVector: Codable, Equatable {
                 let bytes = octets(keyFile)
                 return .keyFile(SecretBytes(copying: bytes.rawBytes))
             }
-            return .identity(try Identity(try #require(identity)))
+            let text = Array(try #require(identity).utf8)
+            return .identity(try Identity(text.rawBytes))
         }
     }
 

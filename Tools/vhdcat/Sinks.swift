@@ -3,37 +3,6 @@ import ByteCodec
 import DiskModel
 import Toolbox
 
-/// Where contents go, in order.
-protocol ContentsSink {
-    func data(_ offset: UInt64, _ bytes: RawSpan) throws
-    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws
-    func finish() throws
-}
-
-extension StreamSink: ContentsSink {}
-
-/// A new file; zeros become holes. Whole or absent.
-final class SparseFileSink: ContentsSink {
-    private let pending: PendingFile
-    private let range: Range<UInt64>
-
-    init(_ path: String, replaces: Bool, _ range: Range<UInt64>) throws {
-        pending = try PendingFile(path, replaces: replaces)
-        self.range = range
-        try pending.file.resize(to: range.upperBound - range.lowerBound)
-    }
-
-    func data(_ offset: UInt64, _ bytes: RawSpan) throws {
-        try forEachNonzeroRun(in: bytes) { run in
-            try pending.file.write(bytes.extracting(run), at: offset - range.lowerBound + UInt64(run.lowerBound))
-        }
-    }
-
-    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {}
-
-    func finish() throws { try pending.commit() }
-}
-
 /// Lines of text.
 protocol LineOutput {
     func put(_ line: String) throws

@@ -103,7 +103,7 @@ struct VHDCat: Tool {
         if hexdump { return HexdumpSink(try lineOutput(chain, run), wanted) }
         guard let path = outputFile, path != "-" else { return StreamSink(run.out) }
         try refuseOverwriting(path, chain, run)
-        return try SparseFileSink(path, replaces: replaces, wanted)
+        return try SparseFileSink(path, replaces: replaces, startingAt: wanted.lowerBound)
     }
 
     private func lineOutput(_ chain: ImageChain, _ run: ToolRun) throws -> any LineOutput {

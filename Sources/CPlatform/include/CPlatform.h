@@ -80,4 +80,10 @@ bool vt_can_be_named(int file);
 /// Gives a file without a name one that must be free. 0 or -errno.
 int vt_give_name(int file, const char *path);
 
+/// Starts a command by /bin/sh, without input. `output` becomes a pipe with what it prints. Its process, or -errno.
+int vt_spawn_shell(const char *command, int *output);
+
+/// Waits for a process that was started here: its exit code, 128 and more for a signal, or -errno.
+int vt_wait_for(int child);
+
 #endif

@@ -1,0 +1,38 @@
+import BlockIO
+import ByteCodec
+
+/// Where contents go, in order.
+public protocol ContentsSink {
+    func data(_ offset: UInt64, _ bytes: RawSpan) throws
+    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws
+    func finish() throws
+}
+
+extension StreamSink: ContentsSink {}
+
+/// A new file; zeros become holes. Whole or absent.
+public final class SparseFileSink: ContentsSink {
+    private let pending: PendingFile
+    private let start: UInt64
+    private var end: UInt64
+
+    /// - Parameter start: the offset of the first byte that comes.
+    public init(_ path: String, replaces: Bool, startingAt start: UInt64 = 0) throws {
+        pending = try PendingFile(path, replaces: replaces)
+        (self.start, end) = (start, start)
+    }
+
+    public func data(_ offset: UInt64, _ bytes: RawSpan) throws {
+        try forEachNonzeroRun(in: bytes) { run in
+            try pending.file.write(bytes.extracting(run), at: offset - start + UInt64(run.lowerBound))
+        }
+        end = offset + UInt64(bytes.byteCount)
+    }
+
+    public func zeros(_ offset: UInt64, _ byteCount: UInt64) throws { end = offset + byteCount }
+
+    public func finish() throws {
+        try pending.file.resize(to: end - start)
+        try pending.commit()
+    }
+}

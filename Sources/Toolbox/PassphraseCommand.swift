@@ -1,0 +1,31 @@
+import BlockIO
+import CPlatform
+import Cipher
+import DiskModel
+import Glibc
+
+/// The program that keeps the passphrase: `$VHDTOOLS_PASSPHRASE_COMMAND`, run by the shell. The passphrase is the first line
+/// that it prints.
+enum PassphraseCommand {
+    private static let variable = "VHDTOOLS_PASSPHRASE_COMMAND"
+    /// For messages: the command itself may say too much.
+    private static let name = "$" + variable
+
+    /// Nil where there is no command.
+    /// - Throws: `.key` for a command that fails or prints no passphrase; `.io`.
+    static func passphrase() throws(DiskError) -> SecretBytes? {
+        guard let command = unsafe getenv(variable), unsafe command.pointee != 0 else { return nil }
+        var output: CInt = -1
+        let child = unsafe vt_spawn_shell(command, &output)
+        guard child > 0 else { throw DiskError(IOError("posix_spawn", path: name, .errno(-child))) }
+        let passphrase: Result<SecretBytes, DiskError>
+        do throws(DiskError) { passphrase = .success(try SecretInput.passphrase(output, name: name)) } catch {
+            passphrase = .failure(error)
+        }
+        SecretInput.drain(output)
+        close(output)
+        let exit = vt_wait_for(child)
+        guard exit == 0 else { throw DiskError(.key, path: name, "the command failed: exit code \(exit)") }
+        return try passphrase.get()
+    }
+}

@@ -1,0 +1,120 @@
+import BlockIO
+import ByteCodec
+import ChangeLog
+import DiskModel
+import SealedFile
+import Toolbox
+
+/// A sealed file in the making.
+protocol SealedOutput: ContentsSink {
+    var kind: String { get }
+    /// 16 bytes.
+    var containerID: [UInt8] { get }
+    var chunkByteCount: Int { get }
+    var keyCount: Int { get }
+    /// Of the file.
+    var byteCount: UInt64 { get }
+    /// Of an image, when it is finished.
+    var anchor: Anchor? { get }
+}
+
+/// A sealed stream, to a pipe or into a new file.
+final class SealedStreamOutput: SealedOutput {
+    /// Bytes so far.
+    private final class Counter {
+        var byteCount: UInt64 = 0
+    }
+
+    private let writer: SealedStreamWriter
+    private let pending: PendingFile?
+    private let written = Counter()
+    let keyCount: Int
+    let kind = "stream"
+    let chunkByteCount = Envelope.streamSegmentByteCount
+    let anchor: Anchor? = nil
+    var containerID: [UInt8] { writer.containerID }
+    var byteCount: UInt64 { written.byteCount }
+
+    init(to pending: PendingFile, for secrets: [SlotKey]) throws {
+        let (file, written) = (pending.file, written)
+        (self.pending, keyCount) = (pending, secrets.count)
+        writer = try SealedStreamWriter(
+            for: secrets, creationTime: UInt64(max(0, ToolRun.now())), path: pending.finalPath
+        ) { (bytes) throws(IOError) in
+            try file.write(bytes, at: written.byteCount)
+            written.byteCount += UInt64(bytes.byteCount)
+        }
+    }
+
+    init(to out: OutputStream, for secrets: [SlotKey]) throws {
+        (pending, keyCount) = (nil, secrets.count)
+        let path = Self.standardOutput
+        writer = try SealedStreamWriter(for: secrets, creationTime: UInt64(max(0, ToolRun.now())), path: path) {
+            (bytes) throws(IOError) in try Self.send(bytes, to: out)
+        }
+    }
+
+    private static let standardOutput = "standard output"
+
+    private static func send(_ bytes: RawSpan, to out: OutputStream) throws(IOError) {
+        do throws(OutputFailure) { try out.write(bytes) } catch {
+            throw IOError("write", path: standardOutput, .errno(error.code))
+        }
+    }
+
+    func data(_ offset: UInt64, _ bytes: RawSpan) throws { try writer.write(bytes) }
+
+    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {
+        let zeros = [UInt8].zeros(Int(min(byteCount, 1 << 20)))
+        var left = byteCount
+        while left > 0 {
+            let count = Int(min(left, UInt64(zeros.count)))
+            try writer.write(zeros.rawBytes.extracting(0..<count))
+            left -= UInt64(count)
+        }
+    }
+
+    func finish() throws {
+        try writer.finish()
+        try pending?.commit()
+    }
+}
+
+/// A sealed image in a new file. Zeros are no chunks.
+final class SealedImageOutput: SealedOutput {
+    private let image: SealedImage
+    private let pending: PendingFile
+    private var end: UInt64 = 0
+    private(set) var byteCount: UInt64 = 0
+    private(set) var anchor: Anchor?
+    let keyCount: Int
+    let kind = "image"
+    var chunkByteCount: Int { image.chunkByteCount }
+    var containerID: [UInt8] { image.envelope.containerID }
+
+    init(to pending: PendingFile, for secrets: [SlotKey], chunkByteCount: Int?) throws {
+        // Its own order of flushes is of no use before it has a name.
+        image = try SealedImage.create(
+            on: DraftFile(pending.file), for: secrets,
+            chunkByteCount: chunkByteCount ?? Envelope.defaultImageChunkByteCount,
+            creationTime: UInt64(max(0, ToolRun.now())))
+        (self.pending, keyCount) = (pending, secrets.count)
+    }
+
+    func data(_ offset: UInt64, _ bytes: RawSpan) throws {
+        try forEachNonzeroRun(in: bytes, granularity: chunkByteCount) { run in
+            try image.write(bytes.extracting(run), at: offset + UInt64(run.lowerBound))
+        }
+        end = offset + UInt64(bytes.byteCount)
+    }
+
+    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws { end = offset + byteCount }
+
+    func finish() throws {
+        try image.resize(to: end)
+        try image.close()
+        byteCount = try pending.file.byteCount()
+        anchor = image.anchor
+        try pending.commit()
+    }
+}

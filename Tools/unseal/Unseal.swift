@@ -1,0 +1,160 @@
+import ArgumentParser
+import BlockIO
+import ByteCodec
+import Digest
+import DiskModel
+import SealedFile
+import Toolbox
+
+@main
+struct Unseal: Tool {
+    static let configuration = CommandConfiguration(
+        commandName: "unseal",
+        abstract: "Decrypt what seal made: only what is authentic comes out.",
+        discussion: """
+            EXAMPLES
+              unseal -i key.txt -o log.hrl log.hrl.sealed
+              unseal --passphrase-file secret state.tar.sealed | tar x
+              unseal --anchor sealed1:… -i key.txt -o disk.raw disk.raw.sealed
+
+            A stream that has no end yet, or was cut off, gives what is there, and exit code 3. Bytes that somebody changed \
+            never come out.
+            """,
+        version: versionText)
+    static let schema = "unseal/1"
+
+    @Argument(help: "A sealed file; none, or -, for a sealed stream on standard input.", completion: .file())
+    var input: String?
+    @Option(
+        name: [.customShort("o"), .customLong("output")],
+        help: ArgumentHelp(
+            "A file instead of standard output, zeros as holes; - insists on standard output.", valueName: "file"),
+        completion: .file())
+    var outputFile: String?
+    @Flag(name: [.customShort("f"), .customLong("force")], help: "Replace an existing output file.")
+    var replaces = false
+    @Flag(help: "Write an output file though the stream has no end.")
+    var allowOpen = false
+    @Option(
+        help: ArgumentHelp(
+            "Of an image: refuse one that is older than this, or another, as seal-status told it.", valueName: "text"),
+        transform: { text in
+            guard let anchor = Anchor(text) else {
+                throw ValidationError("an anchor is written sealed1:ID:GENERATION:DIGEST, as seal-status prints it")
+            }
+            return anchor
+        })
+    var anchor: Anchor?
+    @OptionGroup var keyOptions: KeyOptions
+    @OptionGroup var progressOptions: ProgressOptions
+    @OptionGroup var output: OutputOptions
+
+    private var writesToStandardOutput: Bool { outputFile == nil || outputFile == "-" }
+
+    func validate() throws {
+        if output.json, writesToStandardOutput {
+            throw ValidationError("--json needs -o FILE: standard output carries the contents")
+        }
+    }
+
+    /// What came out.
+    private struct Opened {
+        var byteCount: UInt64
+        var isComplete = true
+        var anchor: Anchor?
+    }
+
+    func perform(_ run: ToolRun) throws {
+        if outputFile == nil { try refuseTerminal(run.out, path: input ?? StandardInput.name) }
+        let sealed = try SealedInput(input)
+        run.addInput(sealed.path, byteCount: sealed.byteCount)
+        let progress = Progress(
+            "unseal", total: sealed.byteCount ?? 0, output: output, options: progressOptions)
+        defer { progress.end() }
+        let opened =
+            switch sealed.envelope.kind {
+            case .stream: try openStream(sealed, progress, run)
+            case .image: try openImage(sealed, progress, run)
+            }
+        report(opened, sealed.envelope, run)
+    }
+
+    // MARK: Streams
+
+    private func openStream(_ sealed: SealedInput, _ progress: Progress, _ run: ToolRun) throws -> Opened {
+        guard anchor == nil else {
+            throw DiskError(.refused, path: sealed.path, "is a stream, which has no anchor", hint: "leave out --anchor")
+        }
+        let sink = try makeSink(sealed, run)
+        let reader = try sealed.stream(keyOptions)
+        let byteCount = try copy(reader, to: sink) { if sealed.file != nil { progress.update($0) } }
+        if !reader.isComplete { try noteOpen(reader, run) }
+        try sink.finish()
+        return Opened(byteCount: byteCount, isComplete: reader.isComplete)
+    }
+
+    private func copy(
+        _ reader: SealedStreamReader, to sink: any ContentsSink, progress: (UInt64) -> Void
+    ) throws -> UInt64 {
+        let buffer = IOBuffer(byteCount: 1 << 20)
+        var offset: UInt64 = 0
+        while true {
+            let count = try buffer.withMutableBytes(0..<buffer.byteCount) { (bytes) throws(DiskError) in
+                try reader.read(into: &bytes)
+            }
+            guard count > 0 else { return offset }
+            try sink.data(offset, buffer.bytes(0..<count))
+            offset += UInt64(count)
+            progress(offset)
+        }
+    }
+
+    private func noteOpen(_ reader: SealedStreamReader, _ run: ToolRun) throws {
+        do throws(DiskError) { try reader.requireEnd() } catch {
+            guard writesToStandardOutput || allowOpen else {
+                var error = error
+                error.hint = "take a complete copy of it, or take what is there with --allow-open"
+                throw error
+            }
+            run.noteOpenStream(error)
+        }
+    }
+
+    // MARK: Images
+
+    private func openImage(_ sealed: SealedInput, _ progress: Progress, _ run: ToolRun) throws -> Opened {
+        let sink = try makeSink(sealed, run)
+        let image = try sealed.image(keyOptions, anchor: anchor)
+        let total = image.byteCount()
+        let byteCount = try FileContents(image).run { offset, bytes in
+            try sink.data(offset, bytes)
+            progress.update(offset + UInt64(bytes.byteCount), of: total)
+        } zeros: { offset, count in
+            try sink.zeros(offset, count)
+            progress.update(offset + count, of: total)
+        }
+        try sink.finish()
+        return Opened(byteCount: byteCount, anchor: image.anchor)
+    }
+
+    private func makeSink(_ sealed: SealedInput, _ run: ToolRun) throws -> any ContentsSink {
+        guard !writesToStandardOutput, let path = outputFile else { return StreamSink(run.out) }
+        if sealed.file != nil { try refuseOverwriting(path, [sealed.path], "the input") }
+        try run.refuseOverwritingCaseLog(path)
+        return try SparseFileSink(path, replaces: replaces)
+    }
+
+    private func report(_ opened: Opened, _ envelope: Envelope, _ run: ToolRun) {
+        guard !writesToStandardOutput, let path = outputFile else { return }
+        run.addOutput(path, byteCount: opened.byteCount)
+        let kind = envelope.kind == .stream ? "stream" : "image"
+        run.result = [
+            "output": .string(path), "kind": .string(kind), "container_id": .string(envelope.containerID.hexadecimal),
+            "length": .unsigned(opened.byteCount), "complete": .bool(opened.isComplete),
+            "anchor": .optional(opened.anchor?.description),
+        ]
+        guard !output.json, !output.quiet else { return }
+        let size = Quantity.bytes(opened.byteCount, plain: output.bytes)
+        try? run.out.line("\(printable(path)): \(size) of a sealed \(kind), authentic")
+    }
+}
