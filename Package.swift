@@ -111,7 +111,8 @@ let package = Package(
         tests("CPlatformTests", ["CPlatform"]),
         tests("CipherTests", ["ByteCodec", "Cipher", "COpenSSL", "ToolTesting"]),
         tests(
-            "SealedFileTests", base + ["Cipher", "SealedFile", "FaultInjection", "DiskConformance", "ToolTesting"]),
+            "SealedFileTests",
+            base + ["Cipher", "SealedFile", "VHD", "VHDX", "FaultInjection", "DiskConformance", "ToolTesting"]),
         tests("ByteCodecTests", ["ByteCodec", "Digest"]),
         tests("BlockIOTests", ["ByteCodec", "BlockIO", "FaultInjection", "ToolTesting"]),
         tests("VHDTests", base + ["VHD", "FaultInjection", "DiskConformance"]),
@@ -135,6 +136,9 @@ let package = Package(
         .executableTarget(
             name: "tracking-bench", dependencies: base + formats + ["ImageChain", "ChangeLog"],
             path: "Benchmarks/Tracking", swiftSettings: strict),
+        .executableTarget(
+            name: "sealing-bench", dependencies: ["BlockIO", "Cipher", "DiskModel", "SealedFile"],
+            path: "Benchmarks/Sealing", swiftSettings: strict),
     ] + tools,
     swiftLanguageModes: [.v6]
 )

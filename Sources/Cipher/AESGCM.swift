@@ -106,7 +106,8 @@ import COpenSSL
         start(nonce, additional, encrypts: 0)
         var (tag, none) = (tag.array(0..<Self.tagByteCount), UInt8(0))
         var count: Int32 = 0
-        let isAuthentic = unsafe updateInPlace(&text)
+        let isAuthentic =
+            unsafe updateInPlace(&text)
             && EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, Int32(Self.tagByteCount), &tag) == 1
             && EVP_CipherFinal_ex(context, &none, &count) == 1
         guard isAuthentic else {

@@ -24,12 +24,12 @@ extension SealedImage {
     private func sealForJournal(_ writing: inout Writing) throws(IOError) -> CommitPlan {
         let generation = try nextGeneration()
         let (head, zeros, dataCount, hot) = state.withLock { state in
-            let zeros = runs(of: state.changes.entries.filter { $0.value.entry.state == .zero }.keys.sorted())
-            let replaced = state.changes.hot.keys.count { state.changes.entries[$0] != nil }
-            let zeroCount = state.changes.entries.count { $0.value.entry.state == .zero }
+            let hot = state.changes.hot
+            // A chunk in memory takes the place of what was enciphered, or zeros, before.
+            let others = state.changes.entries.filter { hot[$0.key] == nil }
+            let zeros = others.filter { $0.value.entry.state == .zero }.keys.sorted()
             return (
-                state.head, zeros, state.changes.count - replaced - zeroCount,
-                state.changes.hot.sorted { $0.key < $1.key }
+                state.head, runs(of: zeros), others.count - zeros.count + hot.count, hot.sorted { $0.key < $1.key }
             )
         }
         var plan = CommitPlan(
@@ -116,7 +116,8 @@ extension ImageState {
         for (index, change) in changes.entries.sorted(by: { $0.key < $1.key }) {
             try tree.setEntry(change.entry, index)
             guard change.entry.state == .data else { continue }
-            let place = if case .journal(let position) = change.location { position } else { JournalRecord.Change.inPlace }
+            let place =
+                if case .journal(let position) = change.location { position } else { JournalRecord.Change.inPlace }
             list.append(JournalRecord.Change(index: index, place: place, entry: change.entry))
         }
         try tree.settle(generation: plan.generation)
@@ -133,7 +134,11 @@ extension ImageState {
     /// The record is durable.
     mutating func finishCommit(_ plan: CommitPlan) {
         for (index, change) in changes.entries {
-            if case .journal(let position) = change.location { inJournal[index] = position } else { inJournal[index] = nil }
+            if case .journal(let position) = change.location {
+                inJournal[index] = position
+            } else {
+                inJournal[index] = nil
+            }
         }
         generation = plan.generation
         byteCount = changes.byteCount

@@ -25,8 +25,11 @@ extension SealedImage {
             ImageLayout.isJournal(journalByteCount, chunkByteCount: chunkByteCount)
         else {
             throw DiskError(
-                .refused, path: file.path, "chunks of \(chunkByteCount) bytes with a journal of \(journalByteCount) cannot be",
-                hint: "chunks have 4096 to 65536 bytes, a power of two; the journal 256 KiB to 1 GiB and 8 chunks or more")
+                .refused, path: file.path,
+                "chunks of \(chunkByteCount) bytes with a journal of \(journalByteCount) cannot be",
+                hint:
+                    "chunks have 4096 to 65536 bytes, a power of two; the journal 256 KiB to 1 GiB and 8 chunks or more"
+            )
         }
         guard (1...Envelope.slotLimit).contains(secrets.count) else {
             throw DiskError(.refused, path: file.path, "\(secrets.count) secrets are given, a container has 1 to 32")

@@ -19,7 +19,9 @@ struct ImageEnvelopes {
         var copies: [Copy] = []
         var firstError: FormatError?
         for offset in ImageLayout.envelopeOffsets {
-            do throws(FormatError) { copies.append(try copy(file, offset)) } catch { firstError = firstError ?? error }
+            do throws(FormatError) { copies.append(try copy(file, offset)) } catch {
+                firstError = firstError ?? error
+            }
         }
         guard !copies.isEmpty else {
             throw DiskError(firstError ?? wrongKind(0), path: file.path, doing: "reading the envelope")

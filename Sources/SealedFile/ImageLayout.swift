@@ -9,7 +9,6 @@ struct ImageLayout: Equatable, Sendable {
     static let envelopeOffsets: [UInt64] = [0, 65_536]
     static let envelopeAreaByteCount: UInt64 = 65_536
     static let rootOffsets: [UInt64] = [131_072, 262_144]
-    static let rootByteCount = 131_072
     static let journalOffset: UInt64 = 393_216
     static let pageByteCount = 4096
     static let chunksPerGroup: UInt64 = 84

@@ -43,8 +43,7 @@ struct ImageRecovery {
         var newest: (root: RootBlock, slot: Int)?
         for (slot, offset) in ImageLayout.rootOffsets.enumerated() {
             // One that cannot be read is none; the other is as good.
-            guard let bytes = try? file.bytes(at: offset, count: ImageLayout.rootByteCount),
-                let root = RootBlock(bytes.rawBytes, keys, chunkByteCount: chunkByteCount),
+            guard let root = RootBlock(file, at: offset, keys, chunkByteCount: chunkByteCount),
                 root.head.sequence > newest?.root.head.sequence ?? 0
             else { continue }
             newest = (root, slot)
@@ -83,46 +82,56 @@ struct ImageRecovery {
 
     // MARK: Journal
 
+    /// The first time for the images of pages, which follow the commits whose replay may need them.
     private mutating func readJournal() throws(IOError) {
+        let tree = state.tree
+        _ = try walkJournal { record throws(IOError) in
+            guard case .pages(let pages) = record.body else { return }
+            for (number, page) in pages.enumerated() {
+                tree.addImage(page, at: record.payloadPosition + UInt64(number * ImageLayout.pageByteCount))
+            }
+        }
         notePassed()
+        state.head = try walkJournal { record throws(IOError) in
+            if case .commit(let changes) = record.body { try replay(changes, record) }
+            notePassed()
+        }
+    }
+
+    /// Visits the records from the tail on, each of which continues the one before it by generation and root digest.
+    /// - Returns: the journal's position behind the last one.
+    private func walkJournal(
+        _ visit: (JournalRecord) throws(IOError) -> Void
+    ) throws(IOError) -> UInt64 {
         let ring = JournalRing(file: file, layout: layout)
+        var (position, generation, digest) = (state.tail, state.generation, state.rootDigest)
         while true {
-            let room = layout.journalByteCount - (state.head - state.tail)
+            let room = layout.journalByteCount - (position - state.tail)
             var failure: IOError?
-            let record = JournalRecord(at: state.head, room: room, keys) { position, count in
+            let found = JournalRecord(at: position, room: room, keys) { position, count in
                 do throws(IOError) { return try ring.bytes(at: position, count: count) } catch {
                     failure = error
                     return .zeros(count)
                 }
             }
             if let failure { throw failure }
-            guard let record, try replay(record) else { return }
-            state.head = record.end
-            notePassed()
+            guard let record = found, record.head.previousRootDigest == digest,
+                record.head.generation == generation + (record.isCommit ? 1 : 0)
+            else { return position }
+            try visit(record)
+            (position, generation, digest) = (record.end, record.head.generation, record.head.rootDigest)
         }
     }
 
-    /// - Returns: false for a record that does not continue what is there.
-    private mutating func replay(_ record: JournalRecord) throws(IOError) -> Bool {
-        guard record.head.previousRootDigest == state.rootDigest else { return false }
-        switch record.body {
-        case .pages(let pages):
-            guard record.head.generation == state.generation else { return false }
-            for (number, page) in pages.enumerated() {
-                state.tree.images[page] = record.payloadPosition + UInt64(number * ImageLayout.pageByteCount)
-            }
-        case .commit(let changes):
-            guard record.head.generation == state.generation + 1 else { return false }
-            guard record.head.byteCount <= layout.byteCountLimit else { throw notAuthentic() }
-            for change in changes { try replay(change, record) }
-            try finish(record)
-        }
-        return true
+    private mutating func replay(_ changes: [JournalRecord.Change], _ record: JournalRecord) throws(IOError) {
+        guard record.head.byteCount <= layout.byteCountLimit else { throw notAuthentic(record) }
+        for change in changes { try replay(change, record) }
+        try finish(record)
     }
 
     private mutating func replay(_ change: JournalRecord.Change, _ record: JournalRecord) throws(IOError) {
         let group = change.index - change.index % ImageLayout.chunksPerGroup
-        guard change.index < ImageLayout.chunkLimit else { throw notAuthentic() }
+        guard change.index < ImageLayout.chunkLimit else { throw notAuthentic(record) }
         switch change.entry.state {
         case .data:
             if change.place == JournalRecord.Change.inPlace {
@@ -130,36 +139,36 @@ struct ImageRecovery {
             } else {
                 guard change.place >= record.payloadPosition, change.place <= record.end,
                     record.end - change.place >= UInt64(layout.chunkByteCount)
-                else { throw notAuthentic() }
+                else { throw notAuthentic(record) }
                 state.inJournal[change.index] = change.place
             }
             try state.tree.setEntry(change.entry, change.index)
         case .zero:
             guard change.place > 0, change.place <= group + ImageLayout.chunksPerGroup - change.index else {
-                throw notAuthentic()
+                throw notAuthentic(record)
             }
             for index in change.index..<change.index + change.place {
                 state.inJournal[index] = nil
                 try state.tree.setEntry(change.entry, index)
             }
-        case .absent, nil: throw notAuthentic()
+        case .absent, nil: throw notAuthentic(record)
         }
-        guard state.tree.dirty.count <= 2 * PageTree.dirtyLimit else { throw notAuthentic() }
+        guard state.tree.dirty.count <= 2 * PageTree.dirtyLimit else { throw notAuthentic(record) }
     }
 
     private mutating func finish(_ record: JournalRecord) throws(IOError) {
         try state.tree.settle(generation: record.head.generation)
         let digest = state.tree.codes.rootDigest(
             byteCount: record.head.byteCount, generation: record.head.generation, digests: state.tree.rootDigests)
-        guard digest == record.head.rootDigest else { throw notAuthentic() }
+        guard digest == record.head.rootDigest else { throw notAuthentic(record) }
         (state.generation, state.byteCount, state.rootDigest) = (record.head.generation, record.head.byteCount, digest)
         state.changes.byteCount = record.head.byteCount
     }
 
-    private func notAuthentic() -> IOError {
+    private func notAuthentic(_ record: JournalRecord) -> IOError {
         IOError(
             "reading the journal", path: file.path, .notAuthentic,
-            offset: ImageLayout.journalOffset + state.head % layout.journalByteCount)
+            offset: ImageLayout.journalOffset + record.head.position % layout.journalByteCount)
     }
 
     // MARK: Anchor

@@ -1,3 +1,4 @@
+import BlockIO
 import ByteCodec
 import Cipher
 
@@ -56,23 +57,24 @@ struct RootBlock: Equatable, Sendable {
         return bytes
     }
 
-    /// Nil where the bytes are no root block of the container, or one that no writer makes.
-    /// - Parameter bytes: the block's whole area.
-    init?(_ bytes: RawSpan, _ keys: ContainerKeys, chunkByteCount: Int) {
-        guard let head = try? RootHead(parsing: bytes), head.signature == RootHead.knownSignature,
+    /// Nil where no root block of the container can be read, or one that no writer makes.
+    /// - Parameter offset: of the block in the file.
+    init?(_ file: any BlockFile, at offset: UInt64, _ keys: ContainerKeys, chunkByteCount: Int) {
+        guard let start = try? file.bytes(at: offset, count: RootHead.byteCount),
+            let head = try? RootHead(parsing: start.rawBytes), head.signature == RootHead.knownSignature,
             head.digestCount <= ImageLayout.rootDigestLimit
         else { return nil }
         let end = RootHead.byteCount + Int(head.digestCount) * ImagePage.digestByteCount
-        guard end <= bytes.byteCount else { return nil }
-        let code = HMACSHA256.code(bytes.extracting(32..<end), key: keys.pageKey.bytes)
-        guard equalInConstantTime(code.rawBytes, bytes.extracting(0..<32)) else { return nil }
+        guard let bytes = try? file.bytes(at: offset, count: end) else { return nil }
+        let code = HMACSHA256.code(bytes.rawBytes.extracting(32..<end), key: keys.pageKey.bytes)
+        guard equalInConstantTime(code.rawBytes, bytes.rawBytes.extracting(0..<32)) else { return nil }
         let layout = ImageLayout(chunkByteCount: chunkByteCount, journalByteCount: head.journalByteCount)
         guard ImageLayout.isJournal(head.journalByteCount, chunkByteCount: chunkByteCount),
             head.byteCount <= layout.byteCountLimit, head.generation < ChunkEntry.generationLimit,
             head.journalTail % UInt64(ImageLayout.pageByteCount) == 0, head.journalTail < 1 << 63
         else { return nil }
         self.head = head
-        digests = bytes.array(RootHead.byteCount..<end)
+        digests = Array(bytes[RootHead.byteCount...])
     }
 
     init() {}

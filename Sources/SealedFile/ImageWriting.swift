@@ -10,7 +10,8 @@ extension SealedImage {
 
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) {
         guard bytes.byteCount > 0 else { return }
-        guard let range = checkedRange(offset, UInt64(bytes.byteCount)), range.upperBound <= layout.byteCountLimit else {
+        guard let range = checkedRange(offset, UInt64(bytes.byteCount)), range.upperBound <= layout.byteCountLimit
+        else {
             throw IOError("write", path: path, .errno(EFBIG), offset: offset)
         }
         let size = UInt64(chunkByteCount)

@@ -72,7 +72,9 @@ struct JournalRecord: Equatable, Sendable {
             case .pages(let pages): pages.count
             }
         }
-        var entryByteCount: Int { if case .commit = self { Change.byteCount } else { JournalRecord.pageEntryByteCount } }
+        var entryByteCount: Int {
+            if case .commit = self { Change.byteCount } else { JournalRecord.pageEntryByteCount }
+        }
     }
     static let pageEntryByteCount = 16
 
@@ -90,6 +92,7 @@ struct JournalRecord: Equatable, Sendable {
         headByteCount(entries: pages, entryByteCount: pageEntryByteCount)
     }
 
+    var isCommit: Bool { if case .commit = body { true } else { false } }
     var payloadPosition: UInt64 {
         head.position + Self.headByteCount(entries: body.entryCount, entryByteCount: body.entryByteCount)
     }
@@ -156,7 +159,9 @@ struct JournalRecord: Equatable, Sendable {
         } else {
             var pages: [PageID] = []
             for start in starts {
-                let (level, number): (UInt64, UInt64) = (raw.integer(at: start, .little), raw.integer(at: start + 8, .little))
+                let (level, number): (UInt64, UInt64) = (
+                    raw.integer(at: start, .little), raw.integer(at: start + 8, .little)
+                )
                 guard level <= UInt64(PageID.topLevel), number < ImageLayout.chunkLimit else { return nil }
                 pages.append(PageID(level: Int(level), number: number))
             }

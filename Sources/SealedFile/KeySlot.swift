@@ -26,7 +26,7 @@ public struct KeySlot: Equatable, Sendable {
     static let acceptedLog2N: ClosedRange<UInt8> = 14...20
     static let acceptedR: UInt8 = 8
     static let acceptedP: ClosedRange<UInt8> = 1...4
-    static let acceptedIterations: ClosedRange<UInt32> = 210_000...100_000_000
+    static let acceptedIterations: ClosedRange<UInt32> = 210_000...10_000_000
     public static let defaultLog2N: UInt8 = 17
     public static let defaultIterations: UInt32 = 600_000
     /// A shorter key file is refused: it could be guessed.
@@ -93,7 +93,7 @@ public struct KeySlot: Equatable, Sendable {
             guard Self.acceptedIterations.contains(iterations) else {
                 throw FormatError(
                     .sealedCost, field: "PBKDF2", offset: offset,
-                    "is to take \(iterations) rounds; accepted are 210000 to 100000000", section: "Slots")
+                    "is to take \(iterations) rounds; accepted are 210000 to 10000000", section: "Slots")
             }
             self.body = .pbkdf2(iterations: iterations, salt: part(4, 32), wrapped: part(36, 40))
         case 3: self.body = .keyFile(salt: part(0, 32), wrapped: part(32, 40))

@@ -22,8 +22,8 @@ final class PageTree {
     private var stale: [[ImagePage]] = [[], [], []]
     private var recent: [PageID: ImagePage] = [:]
     private var older: [PageID: ImagePage] = [:]
-    /// Where in the journal images of pages stand, after a checkpoint that was cut off.
-    var images: [PageID: UInt64] = [:]
+    /// Where in the journal images of pages stand, after a checkpoint that was cut off; after several, some of them torn.
+    private var images: [PageID: [UInt64]] = [:]
 
     init(_ file: any BlockFile, _ layout: ImageLayout, _ codes: PageCodes, rootDigests: [UInt8]) {
         (self.file, self.layout, self.codes, self.rootDigests) = (file, layout, codes, rootDigests)
@@ -69,12 +69,15 @@ final class PageTree {
         } catch {
             guard case .endOfFile = error.reason, images[id] != nil else { throw error }
         }
-        if let position = images[id] {
-            let bytes = try JournalRing(file: file, layout: layout).bytes(at: position, count: ImageLayout.pageByteCount)
+        for position in images[id] ?? [] {
+            let bytes = try JournalRing(file: file, layout: layout).bytes(
+                at: position, count: ImageLayout.pageByteCount)
             if codes.isPage(bytes, id, digest: digest) { return bytes }
         }
         throw IOError("reading a page of the sealed image", path: file.path, .notAuthentic, offset: offset)
     }
+
+    func addImage(_ id: PageID, at position: UInt64) { images[id, default: []].append(position) }
 
     private func keep(_ page: ImagePage) {
         if recent.count >= Self.keptCount {

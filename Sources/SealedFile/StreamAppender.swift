@@ -5,20 +5,21 @@ public import DiskModel
 
 /// Adds to a sealed stream in a file (docs/formats/sealed.md, Sealed stream).
 ///
-/// Opening reads all of it. What stands behind the last whole frame is taken away: the end frame, or a frame that a loss of
-/// power or a kill left unfinished. Then come frames with keys of their own: nothing is sealed twice under one nonce,
-/// whatever becomes of the file or its copies.
+/// Opening reads all of it. What stands behind the last whole frame is taken away: the end frame, or a frame that a
+/// loss of power or a kill left unfinished. Then come frames with keys of their own: nothing is sealed twice under one
+/// nonce, whatever becomes of the file or its copies.
 ///
 /// Order of writes:
-/// 1. the file is cut behind the last whole frame, then a flush: a loss leaves the stream as it was, or open with all its
-///    frames.
-/// 2. a frame's head and its segments, as they come: a loss leaves an unfinished frame, or bytes that are none, behind the
-///    frames before, which the next opening here takes away.
-/// 3. the frame's last segment, then a flush, with `flush` or before a further frame or the end: from here on the frame stays.
+/// 1. the file is cut behind the last whole frame, then a flush: a loss leaves the stream as it was, or open with all
+///    its frames.
+/// 2. a frame's head and its segments, as they come: a loss leaves an unfinished frame, or bytes that are none, behind
+///    the frames before, which the next opening here takes away.
+/// 3. the frame's last segment, then a flush, with `flush` or before a further frame or the end: from here on the frame
+///    stays.
 /// 4. the end frame, then a flush: a loss leaves the stream open with all its frames, or complete.
 ///
-/// A head of a later frame therefore says that those before it were durable: where one of them is not authentic, and such a
-/// head stands behind it, the file was damaged or changed, and opening refuses to take anything away.
+/// A head of a later frame therefore says that those before it were durable: where one of them is not authentic, and
+/// such a head stands behind it, the file was damaged or changed, and opening refuses to take anything away.
 public final class SealedStreamAppender {
     private let file: any BlockFile
     private let frames: StreamFrameWriter

@@ -2,11 +2,11 @@ import ByteCodec
 import Cipher
 import Digest
 
-/// What ties the frames of a stream together: each frame's key comes from everything before it, so that frames cannot be
-/// dropped, doubled, put elsewhere or into another stream.
+/// What ties the frames of a stream together: each frame's key comes from everything before it, so that frames cannot
+/// be dropped, doubled, put elsewhere or into another stream.
 ///
-/// H of the first frame is the SHA-256 of the envelope, that of each further one SHA-256(H ‖ head ‖ last tag) of the one before.
-/// A frame's key is HKDF(stream key, salt, container id ‖ kind ‖ index ‖ H).
+/// H of the first frame is the SHA-256 of the envelope, that of each further one SHA-256(H ‖ head ‖ last tag) of the
+/// one before. A frame's key is HKDF(stream key, salt, container id ‖ kind ‖ index ‖ H).
 struct StreamChain: Sendable {
     private let streamKey: SecretBytes
     private let containerID: [UInt8]

@@ -6,8 +6,8 @@ import Dispatch
 
 /// Opens a sealed stream: gives its text from start to end (docs/formats/sealed.md, Sealed stream). Memory: a few MiB.
 ///
-/// Text leaves only when its segment is authentic. What was given before a failure, or before the end of a stream that was
-/// cut off, is a prefix of what was sealed. One owner at a time; another thread opens segments ahead.
+/// Text leaves only when its segment is authentic. What was given before a failure, or before the end of a stream that
+/// was cut off, is a prefix of what was sealed. One owner at a time; another thread opens segments ahead.
 public final class SealedStreamReader {
     /// Gives bytes of the container in order, as many as it has: 0 at the end.
     public typealias Source = (inout MutableRawSpan) throws(IOError) -> Int
@@ -39,8 +39,8 @@ public final class SealedStreamReader {
     /// - Parameters:
     ///   - secrets: those at hand, in any order; passphrases are tried last.
     ///   - path: of the container, for messages.
-    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006), `.key` when no secret opens it or the envelope was
-    ///   changed, `.io`.
+    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006), `.key` when no secret opens it or the
+    ///   envelope was changed, `.io`.
     public init(secrets: [SlotKey], path: String, from source: @escaping Source) throws(DiskError) {
         let input = StreamInput(source)
         let bytes = try diskErrors(path, "reading the envelope") { try Envelope.bytes(from: input) }
@@ -84,8 +84,8 @@ public final class SealedStreamReader {
 
     /// Gives the next text.
     /// - Returns: how many bytes; 0 at the end, when `isComplete` says which end it is, or for an empty buffer.
-    /// - Throws: `.key` for what is not authentic, `.format` SEAL007 for frames that do not follow each other and SEAL008 for
-    ///   bytes behind the end, `.io`; again in every further call.
+    /// - Throws: `.key` for what is not authentic, `.format` SEAL007 for frames that do not follow each other and
+    ///   SEAL008 for bytes behind the end, `.io`; again in every further call.
     public func read(into buffer: inout MutableRawSpan) throws(DiskError) -> Int {
         guard buffer.byteCount > 0 else { return 0 }
         while available.isEmpty { guard try advance() else { return 0 } }
@@ -101,8 +101,7 @@ public final class SealedStreamReader {
     public func requireEnd() throws(DiskError) {
         guard !isComplete else { return }
         throw DiskError(
-            StreamFailure.open(at: verified.offset), path: path,
-            hint: "take a complete copy of it")
+            StreamFailure.open(at: verified.offset), path: path, hint: "take a complete copy")
     }
 
     /// Gives all the text that is left, in pieces of up to half a MiB, without copying it.

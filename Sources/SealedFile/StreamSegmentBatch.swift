@@ -8,8 +8,8 @@ import Synchronization
 ///
 /// Nothing is allocated for a segment. Memory: 1 MiB, so that two fit the processor's cache.
 ///
-/// `@unchecked`: the owner alone touches everything but between `start` and `wait`; there both threads take segments by an
-/// atomic number, each with a cipher of its own, and segments do not overlap.
+/// `@unchecked`: the owner alone touches everything but between `start` and `wait`; there both threads take segments by
+/// an atomic number, each with a cipher of its own, and segments do not overlap.
 final class SegmentBatch: @unchecked Sendable {
     enum Direction: Sendable { case seal, open }
 

@@ -3,8 +3,8 @@ import Cipher
 
 /// Seals and opens the segments of one frame at a time. One owner at a time.
 ///
-/// A segment's nonce is its number in the frame, 11 bytes big-endian, and 1 for the last one, else 0 (STREAM): segments cannot
-/// be dropped, doubled or moved, and the frame cannot be cut.
+/// A segment's nonce is its number in the frame, 11 bytes big-endian, and 1 for the last one, else 0 (STREAM): segments
+/// cannot be dropped, doubled or moved, and the frame cannot be cut.
 final class SegmentCipher {
     private var cipher: AESGCM?
 

@@ -41,8 +41,8 @@ struct FrameHeader: DiskStruct, Equatable {
     /// Bytes of a head that do not come from chance.
     static let knownByteCount = 16
 
-    /// The index in what looks like the head of a frame; nil for other bytes. Ciphertext has no such look: the chance is 2^-64
-    /// a place, and far less for an index near to a given one.
+    /// The index in what looks like the head of a frame; nil for other bytes. Ciphertext has no such look: the chance
+    /// is 2^-64 a place, and far less for an index near to a given one.
     /// - Parameter bytes: at least `knownByteCount` from the place.
     static func index(lookingAt bytes: RawSpan, _ place: Int) -> UInt64? {
         let first: UInt64 = bytes.integer(at: place, .little)
@@ -76,8 +76,9 @@ struct EndRecord: DiskStruct, Equatable {
     }
 }
 
-/// The word before a segment, which says where it ends: bits 0 to 16 the bytes of its text, bit 31 whether it is its frame's
-/// last. Both are authenticated with the segment, by its length and its nonce; before that only their bounds count.
+/// The word before a segment, which says where it ends: bits 0 to 16 the bytes of its text, bit 31 whether it is its
+/// frame's last. Both are authenticated with the segment, by its length and its nonce; before that only their bounds
+/// count.
 struct SegmentWord: Equatable {
     static let byteCount = 4
     static let lastFlag: UInt32 = 1 << 31

@@ -5,9 +5,9 @@ public import DiskModel
 
 /// Seals a stream of bytes: envelope, one frame, end frame (docs/formats/sealed.md, Sealed stream). Memory: a few MiB.
 ///
-/// One owner at a time. Until `finish` has returned the output is an open stream: whoever opens it gets what is there, and is
-/// told that the end is missing. The output is the sink's to make durable; one that is to be whole or absent goes into a
-/// `PendingFile`. A stream on a file that others add to later is a matter of `SealedStreamAppender`.
+/// One owner at a time. Until `finish` has returned the output is an open stream: whoever opens it gets what is there,
+/// and is told that the end is missing. The output is the sink's to make durable; one that is to be whole or absent
+/// goes into a `PendingFile`. A stream on a file that others add to later is a matter of `SealedStreamAppender`.
 public final class SealedStreamWriter {
     /// Gets the container's bytes in order.
     public typealias Sink = (RawSpan) throws(IOError) -> Void

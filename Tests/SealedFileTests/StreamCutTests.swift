@@ -8,8 +8,8 @@ import Testing
 
 @testable import SealedFile
 
-/// The power cut at every step of appending, with every unsynced write kept, lost or torn: what was flushed is there, what
-/// else there is was written, and appending goes on.
+/// The power cut at every step of appending, with every unsynced write kept, lost or torn: what was flushed is there,
+/// what else there is was written, and appending goes on.
 @Suite struct StreamCutTests {
     private static let secrets = [StreamSamples.secret()]
 
@@ -50,7 +50,7 @@ import Testing
         let acknowledged = session.acknowledged[image.marks.last ?? 0]
         let bytes = image.contents.allBytes
         let seen = StreamSamples.open(bytes)
-        guard all.starts(with: seen.text) else { return "other text" }
+        guard StreamSamples.isPrefix(seen.text, of: all) else { return "other text" }
         if seen.isComplete {
             // The stream as it was before, or as it is at the end.
             guard seen.text == all || seen.text == session.acknowledged[0] else {
@@ -58,7 +58,9 @@ import Testing
             }
         }
         if image.marks.last == session.lastMark, !seen.isComplete { return "finished and not complete" }
-        guard seen.text.starts(with: acknowledged) else { return "flushed text is missing: \(seen.text.count)" }
+        guard StreamSamples.isPrefix(acknowledged, of: seen.text) else {
+            return "flushed text is missing: \(seen.text.count)"
+        }
         return faultOfAppending(bytes, all, acknowledged)
     }
 
@@ -72,7 +74,9 @@ import Testing
         let again = StreamSamples.open(file.allBytes)
         guard again.isComplete, again.text.suffix(777) == more[...] else { return "appended text is missing" }
         let kept = Array(again.text.dropLast(777))
-        guard all.starts(with: kept), kept.starts(with: acknowledged) else { return "appending lost flushed text" }
+        guard StreamSamples.isPrefix(kept, of: all), StreamSamples.isPrefix(acknowledged, of: kept) else {
+            return "appending lost flushed text"
+        }
         return nil
     }
 
@@ -125,7 +129,7 @@ import Testing
     }
 
     /// Broken controls: one flush is left out. Syncs: 0 the cut; 1, 2, 3 and 4 the frames; 5 the end.
-    @Test(arguments: 1...5) func withoutOneFlush(number: Int) throws {
+    @Test(arguments: 0...5) func withoutOneFlush(number: Int) throws {
         let session = try session(Self.initials()[0], Self.parts, skipping: number)
         var faults = 0
         PowerCuts(session.recording, imageLimit: 400, seed: 1).forEachImage {

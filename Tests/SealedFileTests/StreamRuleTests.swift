@@ -8,8 +8,8 @@ import Testing
 
 @testable import SealedFile
 
-/// Streams that somebody who has the keys made against the rules: authentic, and refused. They are built here by hand, and
-/// first of all a right one, which shows that the building is not what is refused.
+/// Streams that somebody who has the keys made against the rules: authentic, and refused. They are built here by hand,
+/// and first of all a right one, which shows that the building is not what is refused.
 @Suite struct StreamRuleTests {
     private struct Segment {
         var text: [UInt8]

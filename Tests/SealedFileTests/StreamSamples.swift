@@ -14,6 +14,10 @@ enum StreamSamples {
     /// Quick in builds without optimisation, and quiet where they differ.
     static func isSame(_ a: [UInt8], _ b: [UInt8]) -> Bool { bytesEqual(a.rawBytes, b.rawBytes) }
 
+    static func isPrefix(_ start: some Collection<UInt8>, of bytes: [UInt8]) -> Bool {
+        start.count <= bytes.count && isSame(Array(start), Array(bytes[..<start.count]))
+    }
+
     /// A key file's secret: 32 equal bytes.
     static func secret(_ byte: UInt8 = 7) -> SlotKey {
         let bytes = [UInt8](repeating: byte, count: 32)

@@ -13,7 +13,7 @@ import Testing
         let opened = StreamSamples.open(bytes)
         let kind = opened.error?.kind
         #expect(kind == .key || kind == .format, "\(what): \(String(describing: opened.error))")
-        #expect(!opened.isComplete && text.starts(with: opened.text), "\(what)")
+        #expect(!opened.isComplete && StreamSamples.isPrefix(opened.text, of: text), "\(what)")
     }
 
     @Test(arguments: [[0], [1], [16], [300], [20, 0, 5], [16, 16, 16]]) func everyByte(sizes: [Int]) throws {
@@ -37,7 +37,7 @@ import Testing
             var changed = sealed
             changed[place] ^= 0x11
             let opened = StreamSamples.open(changed)
-            #expect(!opened.isComplete && opened.text.count < all.count && all.starts(with: opened.text))
+            #expect(!opened.isComplete && opened.text.count < all.count && StreamSamples.isPrefix(opened.text, of: all))
         }
     }
 
@@ -72,7 +72,7 @@ import Testing
             // Exactly the frames that are whole.
             let count = layout.frames.dropLast().count { $0.range.upperBound <= end }
             #expect(opened.error == nil && opened.text == frames[..<count].flatMap { $0 }, "cut at \(end)")
-            #expect(all.starts(with: opened.text))
+            #expect(StreamSamples.isPrefix(opened.text, of: all))
         }
     }
 
@@ -85,7 +85,7 @@ import Testing
                 let opened = StreamSamples.open(Array(sealed[..<end]))
                 let whole = segments.count { $0.upperBound <= end }
                 #expect(opened.error == nil && !opened.isComplete)
-                #expect(opened.text.count == whole * 65_536 && text.starts(with: opened.text))
+                #expect(opened.text.count == whole * 65_536 && StreamSamples.isPrefix(opened.text, of: text))
             }
         }
         let reader = try SealedStreamReader(
@@ -142,7 +142,7 @@ import Testing
                 let opened = StreamSamples.open(spliced)
                 let isCut = index == parts.count - 1 && what == "dropped"
                 #expect(isCut ? opened.error == nil : opened.error != nil, "frame \(index) \(what)")
-                #expect(!opened.isComplete && all.starts(with: opened.text), "frame \(index) \(what)")
+                #expect(!opened.isComplete && StreamSamples.isPrefix(opened.text, of: all), "frame \(index) \(what)")
             }
         }
     }
@@ -164,8 +164,8 @@ import Testing
         return result
     }
 
-    /// Two streams that have the same frames up to a place, as a copy and its original after appending have: what follows
-    /// cannot be mixed.
+    /// Two streams that have the same frames up to a place, as a copy and its original after appending have: what
+    /// follows cannot be mixed.
     @Test func branches() throws {
         let common = try StreamSamples.sealed(frames: [StreamSamples.text(20)])
         let branches = try (0..<2).map { number in

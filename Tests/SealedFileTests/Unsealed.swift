@@ -23,7 +23,7 @@ enum Unsealed {
             return nil
         }
         let scratch = try Scratch()
-        var arguments = [program] + options
+        var arguments = [program]
         for (number, secret) in secrets.enumerated() {
             if let passphrase = secret.passphrase { arguments += ["--passphrase", passphrase] }
             if let keyFile = secret.keyFile {
@@ -34,7 +34,7 @@ enum Unsealed {
             }
         }
         return try runProgram(
-            "/usr/bin/python3", arguments + [path],
+            "/usr/bin/python3", arguments + options + [path],
             environment: ["PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"])
     }
 }

@@ -55,7 +55,7 @@ private func judge(_ bytes: [UInt8]) -> (code: String?, slots: [Range<Int>]) {
         if type == 1, !(14...20).contains(cost[0]) || cost[1] != 8 || !(1...4).contains(cost[2]) || cost[3] != 0 {
             return ("SEAL005", [])
         }
-        if type == 2, !(210_000...100_000_000).contains(integer(bytes, body, 4)) { return ("SEAL005", []) }
+        if type == 2, !(210_000...10_000_000).contains(integer(bytes, body, 4)) { return ("SEAL005", []) }
         slots.append(place..<body + length)
         place = body + length
     }
