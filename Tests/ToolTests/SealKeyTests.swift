@@ -51,6 +51,10 @@ import ToolTesting
             #expect(opened.exit == 0 && opened.outputBytes == text, "\(key[0]): \(opened.error)")
         }
         #expect(try read(["--identity", "other.txt"]).exit == 4)
+        let image = try folder.run("seal", ["-f", "--image", "--key-file", "disk.key", "-o", "s"], input: text)
+        #expect(image.exit == 0, "\(image.error)")
+        let opened = try read(["--key-file", "disk.key"])
+        #expect(opened.exit == 0 && opened.outputBytes == text, "image: \(opened.error)")
     }
 
     @Test func keygen() throws {

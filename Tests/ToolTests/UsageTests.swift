@@ -33,7 +33,8 @@ import ToolTesting
     /// Errors of the command line are documents, too, where JSON is asked for.
     @Test(arguments: [
         "vhdinfo", "vhdcat", "vhdmap", "vhdresize", "vhdcompact", "vhdsnap", "vhdrebase", "vhdcreate", "vhdconvert",
-        "vhdcompare", "vhdcheck", "vhdmerge", "hrl-dump", "hrl-check", "hrl-apply", "hrl-diff",
+        "vhdcompare", "vhdcheck", "vhdmerge", "hrl-dump", "hrl-check", "hrl-apply", "hrl-diff", "seal", "unseal",
+        "seal-keygen", "seal-status",
     ])
     func documents(tool: String) throws {
         for arguments in [["--json", "--no-such-option"], ["--json"], ["a", "b", "c", "--json", "d", "--range"]] {
