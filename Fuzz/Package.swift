@@ -35,6 +35,7 @@ let package = Package(
         fuzz("DirtyMap", ["DiskModel", "DiskFormats", "ChangeLog"]),
         fuzz("HRLOracle", ["DiskModel", "DiskFormats"]),
         fuzz("SealedEnvelope", ["DiskModel", "SealedFile"]),
+        fuzz("SealedImage", ["DiskModel", "SealedFile"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]
