@@ -99,7 +99,8 @@ private struct ImageVector: Codable, Equatable {
         #expect(source.isExhausted)
         return ImageVector(
             keyFile: keyFileOctets.hexadecimal, creationTime: 1_767_225_600, random: random.hexadecimal,
-            contents: "chunks 0 to 2, chunk 90; commit; 100 bytes at 5000, chunk 2 zeros; commit; close. Byte k of each write "
+            contents:
+                "chunks 0 to 2, chunk 90; commit; 100 bytes at 5000, chunk 2 zeros; commit; close. Byte k of each write "
                 + "is (7 k + 3) mod 256",
             moments: moments)
     }

@@ -30,9 +30,11 @@ enum SealedSample {
         var states: [State] = []
         do {
             let image = try SealedImage.create(
-                on: file, for: [key], chunkByteCount: Int(chunk), journalByteCount: 262_144, creationTime: 0, random: random)
+                on: file, for: [key], chunkByteCount: Int(chunk), journalByteCount: 262_144, creationTime: 0,
+                random: random)
             func note() throws {
-                states.append(State(contents: file.contents, disk: try image.bytes(at: 0, count: Int(image.byteCount()))))
+                states.append(
+                    State(contents: file.contents, disk: try image.bytes(at: 0, count: Int(image.byteCount()))))
             }
             try note()
             for round in UInt8(1)...5 {
@@ -54,11 +56,12 @@ enum SealedSample {
     static var disks: [[UInt8]] { states.map(\.disk) }
 
     /// Where structures and chunks stand.
-    static let windows: [Range<UInt64>] = [
-        0..<200, 65_536..<65_736, 131_072..<131_232, 262_144..<262_304, 131_072..<393_216, 393_216..<dataOffset,
-        dataOffset..<dataOffset + 12_288, dataOffset + 12_288..<dataOffset + 24_576,
-        dataOffset + 12_288 + 84 * chunk..<dataOffset + 16_384 + 92 * chunk,
-    ] + (0..<12).map { 393_216 + $0 * 4096..<393_216 + $0 * 4096 + 512 }
+    static let windows: [Range<UInt64>] =
+        [
+            0..<200, 65_536..<65_736, 131_072..<131_232, 262_144..<262_304, 131_072..<393_216, 393_216..<dataOffset,
+            dataOffset..<dataOffset + 12_288, dataOffset + 12_288..<dataOffset + 24_576,
+            dataOffset + 12_288 + 84 * chunk..<dataOffset + 16_384 + 92 * chunk,
+        ] + (0..<12).map { 393_216 + $0 * 4096..<393_216 + $0 * 4096 + 512 }
 
     private static func secret(_ label: String) -> SecretBytes {
         let masterKey = [UInt8](repeating: 0x77, count: 32)
@@ -78,7 +81,9 @@ enum SealedSample {
         if flags & 2 != 0 {
             for offset in stride(from: UInt64(393_216), to: dataOffset, by: 4096) {
                 guard contents.bytes(offset + 32..<offset + 40) == Array("SEALJRNL".utf8) else { continue }
-                correct(&contents, offset, journalKey) { 192 + integer($0, 52, 2) * (integer($0, 48, 1) == 1 ? 64 : 16) }
+                correct(&contents, offset, journalKey) {
+                    192 + integer($0, 52, 2) * (integer($0, 48, 1) == 1 ? 64 : 16)
+                }
             }
         }
         guard flags & 4 != 0 else { return }
