@@ -36,6 +36,7 @@ let package = Package(
         fuzz("HRLOracle", ["DiskModel", "DiskFormats"]),
         fuzz("SealedEnvelope", ["DiskModel", "SealedFile"]),
         fuzz("SealedStream", ["DiskModel", "SealedFile"]),
+        fuzz("SealedImage", ["DiskModel", "SealedFile"]),
         fuzz("ParentLocators", ["DiskModel", "DiskFormats", "ImageChain"]),
     ],
     swiftLanguageModes: [.v6]

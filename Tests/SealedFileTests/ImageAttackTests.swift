@@ -234,14 +234,12 @@ import Testing
             unchanged += 1
         }
         // All where something stands; in the zeros of the rest, a sample.
-        var position: UInt64 = 0
-        while position < contents.byteCount {
-            let page = contents.bytes(position..<min(position + 4096, contents.byteCount))
-            let isZeros = isZero(page.rawBytes)
-            for offset in 0..<UInt64(page.count) where !isZeros || offset % 512 == 0 { try flip(position + offset) }
-            position += 4096
+        for start in stride(from: UInt64(0), to: contents.byteCount, by: 512) {
+            let end = min(start + 512, contents.byteCount)
+            let isZeros = isZero(contents.bytes(start..<end).rawBytes)
+            for offset in start..<(isZeros ? start + 1 : end) { try flip(offset) }
         }
-        #expect(refused > 20_000 && unchanged > 1000, "\(refused) refused, \(unchanged) unchanged")
+        #expect(refused > 15_000 && unchanged > 1000, "\(refused) refused, \(unchanged) unchanged")
     }
 
     @Test func otherSecretsAreRefused() throws {
