@@ -14,7 +14,8 @@ public struct Recipient: Hashable, Sendable, CustomStringConvertible {
 
     /// Nil for what is no X25519 recipient, or mistyped.
     public init?(_ text: String) {
-        guard let (prefix, bytes) = Bech32.decode(text), prefix == Self.prefix, bytes.count == X25519.keyByteCount else {
+        guard let (prefix, bytes) = Bech32.decode(text), prefix == Self.prefix, bytes.count == X25519.keyByteCount
+        else {
             return nil
         }
         publicKey = bytes

@@ -9,7 +9,8 @@ import COpenSSL
     /// - Parameter key: of any length but none.
     public init(key: RawSpan) {
         precondition(key.byteCount > 0, "a key")
-        guard let function = unsafe EVP_MAC_fetch(nil, "HMAC", nil), let context = unsafe EVP_MAC_CTX_new(function) else {
+        guard let function = unsafe EVP_MAC_fetch(nil, "HMAC", nil), let context = unsafe EVP_MAC_CTX_new(function)
+        else {
             preconditionFailure("the system's libcrypto offers no HMAC")
         }
         unsafe EVP_MAC_free(function)

@@ -69,7 +69,9 @@ import Glibc
     }
 
     /// Whether both are equal, in a time that does not depend on the bytes.
-    public static func == (left: SecretBytes, right: SecretBytes) -> Bool { equalInConstantTime(left.bytes, right.bytes) }
+    public static func == (left: SecretBytes, right: SecretBytes) -> Bool {
+        equalInConstantTime(left.bytes, right.bytes)
+    }
 }
 
 /// Overwrites an array that held a secret. Copies that were made of it are not found.

@@ -26,7 +26,8 @@ public enum X25519 {
         defer { unsafe EVP_PKEY_CTX_free(context) }
         let secret = SecretBytes(byteCount: keyByteCount) { (_: inout MutableRawSpan) in }
         var count = keyByteCount
-        let isDone = unsafe EVP_PKEY_derive_init(context) == 1
+        let isDone =
+            unsafe EVP_PKEY_derive_init(context) == 1
             && EVP_PKEY_derive_set_peer(context, other.pointer) == 1
             && secret.withMutableOctets { unsafe EVP_PKEY_derive(context, $0, &count) } == 1
         let zero = [UInt8].zeros(keyByteCount)

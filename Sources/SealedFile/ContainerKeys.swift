@@ -20,7 +20,8 @@ public struct ContainerKeys: Sendable {
         func key(_ label: String) -> SecretBytes {
             let (suite, kind) = (EnvelopeHeader.knownSuite, kind.rawValue)
             let info =
-                Array("vhdseal/1/".utf8) + Array(label.utf8) + [0] + Self.octets(suite) + Self.octets(kind) + containerID
+                Array("vhdseal/1/".utf8) + Array(label.utf8) + [0] + Self.octets(suite) + Self.octets(kind)
+                + containerID
             return HKDFSHA256.expand(masterKey.bytes, info: info.rawBytes)
         }
         headerKey = key("header")

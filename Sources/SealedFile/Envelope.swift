@@ -88,7 +88,8 @@ public struct Envelope: Equatable, Sendable {
         let header = try EnvelopeHeader(parsing: bytes)
         guard header.signature == EnvelopeHeader.signature else {
             throw FormatError(
-                .sealedSignature, field: "Signature", offset: offset, "is not that of a sealed file", section: "Envelope")
+                .sealedSignature, field: "Signature", offset: offset, "is not that of a sealed file",
+                section: "Envelope")
         }
         let known = header.version == EnvelopeHeader.knownVersion && header.suite == EnvelopeHeader.knownSuite
         guard known, header.incompatibleFlags == 0 else {
@@ -99,7 +100,8 @@ public struct Envelope: Equatable, Sendable {
         }
         let shortest = EnvelopeHeader.byteCount + codeByteCount
         guard (shortest...longestByteCount).contains(Int(header.envelopeLength)) else {
-            throw wrong("EnvelopeLength", offset + 16, "is \(header.envelopeLength), not \(shortest) to \(longestByteCount)")
+            throw wrong(
+                "EnvelopeLength", offset + 16, "is \(header.envelopeLength), not \(shortest) to \(longestByteCount)")
         }
         return header
     }
@@ -188,7 +190,8 @@ extension Envelope {
             slots.append(try secret.slot(for: masterKey, containerID: containerID, random: random))
         }
         let envelope = Envelope(
-            kind: kind, chunkByteCount: chunkByteCount, containerID: containerID, creationTime: creationTime, slots: slots)
+            kind: kind, chunkByteCount: chunkByteCount, containerID: containerID, creationTime: creationTime,
+            slots: slots)
         return (envelope, ContainerKeys(masterKey: masterKey, kind: kind, containerID: containerID))
     }
 }

@@ -71,7 +71,8 @@ public struct KeySlot: Equatable, Sendable {
         }
         guard body.byteCount == length else {
             throw FormatError(
-                .sealedSlot, field: "Length", offset: offset - 2, "is \(body.byteCount), a slot of type \(type) has \(length)",
+                .sealedSlot, field: "Length", offset: offset - 2,
+                "is \(body.byteCount), a slot of type \(type) has \(length)",
                 section: "Slots")
         }
         func part(_ start: Int, _ count: Int) -> [UInt8] { body.array(start..<start + count) }
