@@ -99,10 +99,11 @@ import ToolTesting
         (0..<min(count, files.count)).map { files[$0 * files.count / min(count, files.count)] }
     }
 
-    /// Whether a record of pages stands between the journal's tail and its head.
+    /// Whether a record of pages stands between the journal's tail and its head, or at the head: there the next checkpoint
+    /// writes it again.
     private static func hasPages(_ image: SealedImage) throws -> Bool {
         let (tail, head) = image.state.withLock { ($0.tail, $0.head) }
-        return try stride(from: tail, to: head, by: 4096).contains { position in
+        return try stride(from: tail, through: head, by: 4096).contains { position in
             let bytes = try image.ring.bytes(at: position, count: 64)
             let (own, kind): (UInt64, UInt32) = (
                 bytes.rawBytes.integer(at: 40, .little), bytes.rawBytes.integer(at: 48, .little)
