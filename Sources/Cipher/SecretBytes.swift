@@ -4,6 +4,8 @@ import Glibc
 
 /// A secret: in pages of its own, locked into memory and kept out of core dumps where the system allows, overwritten at
 /// the end. It is never copied but into what needs it, and has no description.
+///
+/// `@unchecked`: written before `init` returns, or before whoever makes it hands it on; only read from then on.
 @safe public final class SecretBytes: @unchecked Sendable {
     private let memory: UnsafeMutableRawBufferPointer
     private let mappedByteCount: Int
