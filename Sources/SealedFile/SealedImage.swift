@@ -59,6 +59,7 @@ public final class SealedImage: BlockFile {
     let state: Mutex<ImageState>
 
     public var path: String { file.path }
+    public var storage: PosixFile? { file.storage }
 
     init(
         _ file: any BlockFile, _ layout: ImageLayout, _ envelope: Envelope, _ keys: ContainerKeys,
