@@ -24,23 +24,25 @@ public struct NewSealOptions: ParsableArguments {
     /// A new file, whole or absent.
     /// - Parameters:
     ///   - keys: those of the inputs.
+    ///   - staysSmall: gets a journal of 1 MiB instead of 32 MiB, which are a hole as long as the file is not written again.
     ///   - other: is sealed as this one is, where the options say nothing: what stands beside sealed contents, or in for
     ///     them.
     /// - Throws: as `PendingFile.init`; `.key` for what is no key.
     public func output(
-        _ path: String, replaces: Bool, _ keys: KeyOptions, like other: OpenedFile? = nil
+        _ path: String, replaces: Bool, _ keys: KeyOptions, staysSmall: Bool = false, like other: OpenedFile? = nil
     ) throws -> OutputFile {
         let files = SealedFiles.ofRun(keys)
+        let journal = staysSmall ? SealedFiles.smallJournalByteCount : SealedImage.defaultJournalByteCount
         guard isGiven else {
             guard let other, other.isSealed else { return try OutputFile(path, replaces: replaces, nil) }
             return try OutputFile(path, replaces: replaces) { (host) throws(DiskError) in
-                try files.contents(ofNew: host, like: other) as? SealedImage
+                try files.create(on: host, for: [try files.secret(of: other)], journalByteCount: journal)
             }
         }
         // Keys are asked for before anything is made.
         let secrets = try secrets(files, keys, path)
         return try OutputFile(path, replaces: replaces) { (host) throws(DiskError) in
-            try files.create(on: host, for: secrets)
+            try files.create(on: host, for: secrets, journalByteCount: journal)
         }
     }
 

@@ -89,9 +89,18 @@ final class SealedFiles: Sendable {
     }
 
     private func opened(_ host: PosixFile, _ key: SlotKey) throws(DiskError) -> any BlockFile {
-        if host.access != .read { return try SealedImage(writing: host, secrets: [key]) }
+        let isStream = try Envelope.unverified(in: host).kind == .stream
+        if host.access != .read {
+            guard !isStream else {
+                throw DiskError(
+                    .refused, path: host.path, "is a sealed stream, which cannot be changed",
+                    hint: "make an image of it: unseal, then seal --image")
+            }
+            return try SealedImage(writing: host, secrets: [key])
+        }
         do throws(IOError) { try host.keepWritersAway() } catch { throw DiskError(error) }
-        return try SealedImage(reading: host, secrets: [key])
+        return try isStream
+            ? SealedStreamFile(reading: host, secrets: [key]) : SealedImage(reading: host, secrets: [key])
     }
 
     private func key(of host: PosixFile, _ asksForKeys: Bool, _ state: inout State) throws(DiskError) -> SlotKey {
@@ -130,18 +139,24 @@ final class SealedFiles: Sendable {
     /// - Returns: the new file itself where the other one is not sealed.
     func contents(ofNew host: PosixFile, like other: OpenedFile) throws(DiskError) -> any BlockFile {
         guard other.isSealed else { return host }
-        let envelope = try Envelope.unverified(in: other.host)
-        guard let secret = state.withLock({ $0.containers[envelope.containerID]?.secret }) else {
-            throw Self.wrongKey(other.host)
-        }
+        let secret = try secret(of: other)
         let image = try create(on: host, for: [secret], journalByteCount: Self.smallJournalByteCount)
         state.withLock { $0.written.append(image) }
         return image
     }
 
+    /// The secret that opened a sealed file.
+    func secret(of file: OpenedFile) throws(DiskError) -> SlotKey {
+        let envelope = try Envelope.unverified(in: file.host)
+        guard let secret = state.withLock({ $0.containers[envelope.containerID]?.secret }) else {
+            throw Self.wrongKey(file.host)
+        }
+        return secret
+    }
+
     /// Makes a sealed image in a new, empty file. Whoever makes it closes it.
     func create(
-        on host: PosixFile, for secrets: [SlotKey], journalByteCount: UInt64 = SealedImage.defaultJournalByteCount
+        on host: PosixFile, for secrets: [SlotKey], journalByteCount: UInt64
     ) throws(DiskError) -> SealedImage {
         let image = try SealedImage.create(
             on: host, for: secrets, journalByteCount: journalByteCount, creationTime: UInt64(max(ToolRun.now(), 0)))
