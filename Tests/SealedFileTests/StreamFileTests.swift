@@ -137,6 +137,23 @@ import Testing
         #expect(below.counts.calls == before + 1)
     }
 
+    /// A frame of 8 GiB, of which only the head, the words and the end are there.
+    @Test func eightGibibytes() throws {
+        let segmentCount: UInt64 = 131_073
+        var builder = try StreamRuleTests.Builder()
+        let start = builder.bytes.count + FrameHeader.byteCount
+        builder.add([.init(text: [1, 2, 3], counter: segmentCount - 1)])
+        let textByteCount = (segmentCount - 1) * 65_536 + 3
+        builder.end(1, textByteCount)
+        let below = LongFrameFile(builder.bytes, segments: start, count: segmentCount - 1)
+        let file = try SealedStreamFile(reading: below, secrets: secrets)
+        #expect(file.byteCount() == textByteCount && textByteCount > 8 << 30)
+        #expect(below.readCount < 60)
+        #expect(try file.bytes(at: textByteCount - 2, count: 2) == [2, 3])
+        let error = #expect(throws: IOError.self) { try file.bytes(at: 5 << 30, count: 100_000) }
+        #expect(error?.reason == .notAuthentic && error?.offset == 5 << 30)
+    }
+
     /// Ciphertext that looks like the word of a full segment, behind the frame and where one is looked for.
     @Test(arguments: [4, 7]) func misledSearch(slot: Int) throws {
         let first = StreamSamples.text(3 * 65_536 + 10)
@@ -229,5 +246,34 @@ private final class CountingFile: BlockFile {
     func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) { try base.write(bytes, at: offset) }
     func resize(to byteCount: UInt64) throws(IOError) { base.resize(to: byteCount) }
     func zero(_ range: Range<UInt64>) throws(IOError) { base.zero(range) }
+    func sync() throws(IOError) {}
+}
+
+/// A stream's bytes, with so many full segments put in that have words, and zeros for the rest.
+private final class LongFrameFile: BlockFile {
+    private let bytes: [UInt8]
+    private let inserted: Range<UInt64>
+    private let calls = Mutex(0)
+    var readCount: Int { calls.withLock { $0 } }
+    let path = "long"
+
+    init(_ bytes: [UInt8], segments start: Int, count: UInt64) {
+        (self.bytes, inserted) = (bytes, UInt64(start)..<UInt64(start) + count * 65_556)
+    }
+
+    private func byte(_ offset: UInt64) -> UInt8 {
+        if offset < inserted.lowerBound { return bytes[Int(offset)] }
+        if offset >= inserted.upperBound { return bytes[Int(offset - UInt64(inserted.count))] }
+        return (offset - inserted.lowerBound) % 65_556 == 2 ? 1 : 0
+    }
+
+    func byteCount() throws(IOError) -> UInt64 { UInt64(bytes.count + inserted.count) }
+    func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
+        calls.withLock { $0 += 1 }
+        for place in 0..<buffer.byteCount { buffer.store(byte(offset + UInt64(place)), at: place, .little) }
+    }
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(IOError) { throw IOError("write", path: path, .readOnly) }
+    func resize(to byteCount: UInt64) throws(IOError) { throw IOError("resize", path: path, .readOnly) }
+    func zero(_ range: Range<UInt64>) throws(IOError) { throw IOError("zero", path: path, .readOnly) }
     func sync() throws(IOError) {}
 }
