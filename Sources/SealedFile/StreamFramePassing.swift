@@ -18,6 +18,8 @@ extension StreamFrameReader {
     ///
     /// The last one is searched for by doubling and halving, as behind it words seldom look like that of a full segment.
     /// Where they do, or something is wrong, one word after the other is looked at.
+    /// Only who seals can put a segment behind its frame's end that is authentic as the last; then the chain of the further
+    /// frames is another one, and the stream is refused.
     /// - Parameter batch: for opening.
     /// - Returns: nil where the end frame was, and it was right.
     /// - Throws: `.format` SEAL007, SEAL008, SEAL010 for a stream that is open, `.key`, `.io`.
@@ -45,10 +47,10 @@ extension StreamFrameReader {
 
     // MARK: The last segment
 
-    /// Where the word of a segment of the frame at `mark` is.
+    /// Where the word of a segment of the frame at `mark` is; behind the end of every file when that is no number.
     private func wordOffset(_ counter: UInt64) -> UInt64 {
-        // No sum overflows: files are shorter than 2^63 bytes, and a counter is at most twice what would be in one.
-        mark.offset + UInt64(FrameHeader.byteCount) + counter * UInt64(SegmentBatch.sealedByteCount)
+        let start = mark.offset + UInt64(FrameHeader.byteCount)
+        return counter.multiplied(by: UInt64(SegmentBatch.sealedByteCount))?.adding(start) ?? .max
     }
 
     /// The segment that seems to be the last one: not full, behind one that is.
