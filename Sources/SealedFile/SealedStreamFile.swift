@@ -26,6 +26,7 @@ public final class SealedStreamFile: BlockFile {
     private static let idleLimit = 4
 
     public var path: String { file.path }
+    public var storage: PosixFile? { file.storage }
 
     /// Opens a stream.
     /// - Parameter secrets: those at hand, in any order; passphrases are tried last.

@@ -2,18 +2,20 @@ import BlockIO
 import Foundation
 import ToolTesting
 
-/// A chain of images in `plain/`, and the same chain in `sealed/`, each link sealed for a key of another kind: the base for
-/// a passphrase, the next for an identity, the leaf for a key file.
+/// A chain of images in `plain/`, and the same chain in `sealed/`, each link sealed for another key: the base for one
+/// identity (or a passphrase, which takes its time), the next for another one, the leaf for a key file.
 struct SealedChain {
     let keys: SealFolder
     let chain: TestChain
     var scratch: Scratch { keys.scratch }
     /// Open all links.
-    static let options = ["--passphrase-file", "../secret", "-i", "../key.txt", "--key-file", "../disk.key"]
+    let options: [String]
 
     /// - Parameter asStreams: seals as `seal` does by itself: such files can only be read.
-    init(_ kind: TestImageKind, children: Int = 2, asStreams: Bool = false) throws {
+    init(_ kind: TestImageKind, children: Int = 2, asStreams: Bool = false, hasPassphrase: Bool = false) throws {
         keys = try SealFolder()
+        let baseKey = hasPassphrase ? ["--passphrase-file", "../secret"] : ["-i", "../other.txt"]
+        options = baseKey + ["-i", "../key.txt", "--key-file", "../disk.key"]
         for name in ["plain", "sealed"] {
             try FileManager.default.createDirectory(
                 atPath: keys.scratch.path(name), withIntermediateDirectories: false)
@@ -21,7 +23,9 @@ struct SealedChain {
         chain = try TestChain(
             kind, in: keys.scratch.path("plain"), byteCount: 8 << 20, children: children, runs: 10, of: 12 << 10,
             seed: 3)
-        let slots = [["--passphrase-file", "secret"], ["-R", keys.recipient], ["--key-file", "disk.key"]]
+        let other = try keys.run("seal-keygen", ["-y", "other.txt"]).output.trimmingCharacters(in: .newlines)
+        let baseSlot = hasPassphrase ? ["--passphrase-file", "secret"] : ["-R", other]
+        let slots = [baseSlot, ["-R", keys.recipient], ["--key-file", "disk.key"]]
         for (name, slot) in zip(chain.names, slots) {
             let result = try keys.run(
                 "seal",
@@ -39,8 +43,8 @@ struct SealedChain {
     }
 
     /// With the keys to all links.
-    func sealed(_ tool: String, _ arguments: [String], options: [String] = options) throws -> ProgramResult {
-        try runTool(tool, options + arguments, folder: scratch.path("sealed"))
+    func sealed(_ tool: String, _ arguments: [String], options: [String]? = nil) throws -> ProgramResult {
+        try runTool(tool, (options ?? self.options) + arguments, folder: scratch.path("sealed"))
     }
 
     /// The bytes of the disk that the leaf shows.
