@@ -3,6 +3,7 @@ import ByteCodec
 import ChangeLog
 import DiskModel
 import Glibc
+import HRL
 import ImageChain
 import Toolbox
 
@@ -42,6 +43,16 @@ extension HRLApply {
         try run.refuseOverwritingCaseLog(undo)
     }
 
+    /// Undo logs among the logs to apply must be of this disk, and whole.
+    func checkUndoLogs(_ effect: LogEffect, _ chain: ImageChain, _ run: ToolRun) throws(DiskError) {
+        for (log, summary) in zip(effect.logs, effect.summaries) {
+            var check = UndoCheck(log, diskID: chain.diskID, accepting: imageOptions.openOptions.accepted)
+            let findings = try check.run(summary)
+            run.warn(log.file.path, findings)
+            if findings.contains(where: { $0.detail.code == .hrlUndoWhole }) { run.raise(.partial) }
+        }
+    }
+
     /// Saves what will be overwritten, or finds it saved; `chain` shows the disk as it is, and nobody else writes it.
     /// - Returns: what was saved without a name, to be committed before anything is overwritten; nil where it has one.
     func saveUndo(
@@ -59,7 +70,7 @@ extension HRLApply {
         do throws(DiskError) {
             let log = try UndoLog.save(
                 effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
-                time: DiskTimestamp(unixSeconds: ToolRun.now())
+                diskID: chain.diskID, time: DiskTimestamp(unixSeconds: ToolRun.now())
             ) { progress.update($0) }
             try checkParents(of: chain)
             var outcome = UndoOutcome(path, log, isReused: false)
@@ -121,7 +132,7 @@ extension HRLApply {
             try refuseLinkToNothing(path)
             return nil
         }
-        let place = try UndoLogPlace(of: file, for: effect, on: chain)
+        let place = try UndoLogPlace(of: file, for: effect, on: chain, diskID: chain.diskID)
         guard case .other(var error) = place else { return place }
         guard !force else { return place }
         let risk = "-f replaces it, which after an interrupted run would save bytes that are already new"
