@@ -43,6 +43,12 @@ public struct UndoLog: Sendable, Equatable {
         }
     }
 
+    /// What tells an undo log from another of the same logs.
+    static func summary(of log: LogReader) -> String {
+        let saved = UndoRecord.isExpected(behind: log.header) ? " saved \(log.header.originalSize) bytes" : " was saved"
+        return "\(log.file.path)\(saved) at \(log.header.created)"
+    }
+
     /// Bytes of a disk that the undo log of logs holds: the sectors that they write, whole or in part.
     /// - Throws: as `LogEffect.forEachPiece`.
     public static func byteCount(

@@ -64,7 +64,8 @@ extension HRLApply {
             run.addInput(path, byteCount: try? PosixFile(path).byteCount())
             return (reused(log, at: path, run), nil)
         }
-        let pending = try PendingFile(path, replaces: place != nil)
+        // Behind a symbolic link, the file that it leads to is the one to be replaced.
+        let pending = try PendingFile(place == nil ? path : realPath(path), replaces: place != nil)
         progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
         let identity = chain.leaf.identity
         do throws(DiskError) {
@@ -149,6 +150,13 @@ private func refuseLinkToNothing(_ path: String) throws(DiskError) {
     throw DiskError(
         .refused, path: path, "is a symbolic link to a file that is not there",
         hint: "if an earlier run saved it there, make it reachable again; else remove the link, or name another file")
+}
+
+/// Where a path leads, through symbolic links.
+private func realPath(_ path: String) throws(IOError) -> String {
+    guard let found = unsafe realpath(path, nil) else { throw IOError("realpath", path: path, .errno(errno)) }
+    defer { unsafe free(found) }
+    return unsafe String(cString: found)
 }
 
 extension UndoLogPlace {
