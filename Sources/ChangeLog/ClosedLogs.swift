@@ -39,11 +39,25 @@ public struct ClosedLogs: Sendable {
             findings = order.findings
         } catch {
             var error = error
+            if error.hint == nil { error.hint = twinHint }
             if error.hint == nil, let undo = undoLogsAmongOthers.first {
                 error.hint = "\(undo.file.path) is an undo log: leave it out, or name it alone to go back"
             }
             throw error
         }
+    }
+
+    /// Two undo logs of the same logs, of which one run had a limit: the ids tell the logs, and not how far they were applied.
+    private var twinHint: String? {
+        var seen: [GUID: LogReader] = [:]
+        for log in readers where log.header.creatorApplication == UndoLog.creatorApplication {
+            guard let twin = seen.updateValue(log, forKey: log.header.previousUniqueID) else { continue }
+            let (older, newer) = twin.header.timeStamp <= log.header.timeStamp ? (twin, log) : (log, twin)
+            return "both are undo logs of the same logs, as of runs with and without --until: "
+                + "\(UndoLog.summary(of: older)), \(UndoLog.summary(of: newer)); to take back both runs, name the later run's "
+                + "first, with --unlinked"
+        }
+        return nil
     }
 
     private static func open(_ path: String, _ options: HRLReadOptions) throws(DiskError) -> LogReader {

@@ -7,7 +7,7 @@ import HRL
 ///
 /// The undo log of logs that lead from P to U leads from U to P, so that undo logs are a chain whose order is newest
 /// first, by itself. It holds whole sectors, also where logs write parts of them: so its blocks stand where the search for
-/// the blocks of a log that was not closed finds them, should it lose its end.
+/// the blocks of a log that was not closed finds them, should it lose its end. An `UndoRecord` follows its end.
 ///
 /// Who applies logs with an undo log does this, the disk being his alone:
 ///
@@ -43,6 +43,12 @@ public struct UndoLog: Sendable, Equatable {
         }
     }
 
+    /// What tells an undo log from another of the same logs.
+    static func summary(of log: LogReader) -> String {
+        let saved = UndoRecord.isExpected(behind: log.header) ? " saved \(log.header.originalSize) bytes" : " was saved"
+        return "\(log.file.path)\(saved) at \(log.header.created)"
+    }
+
     /// Bytes of a disk that the undo log of logs holds: the sectors that they write, whole or in part.
     /// - Throws: as `LogEffect.forEachPiece`.
     public static func byteCount(
@@ -57,17 +63,18 @@ public struct UndoLog: Sendable, Equatable {
 
     /// Saves what stands on a disk in the sectors that logs will write, into a new log, which is durable and closed when this returns.
     ///
-    /// Goes by extents, so that what is zeros takes no room. Memory beside the effect's: 1 MiB.
+    /// Goes by extents, so that what is zeros takes no room. Memory beside the effect's: 4 MiB.
     ///
     /// - Parameters:
     ///   - file: new or empty; its name is the caller's to make durable.
     ///   - dataWriteGUID: the disk's present one, for a VHDX; zero for other images.
+    ///   - diskID: what tells the disk from others, whatever it holds; zero for one without.
     ///   - time: of the log and of its writes.
     ///   - progress: bytes saved; may throw to end it.
     /// - Throws: `DiskError`: `.refused` when no log counts; the disk's and the logs' own, the file's.
     public static func save(
         _ effect: LogEffect, of disk: any VirtualDisk, into file: any BlockFile, dataWriteGUID: GUID = .zero,
-        time: DiskTimestamp, progress: (UInt64) throws(DiskError) -> Void = { _ in }
+        diskID: GUID = .zero, time: DiskTimestamp, progress: (UInt64) throws(DiskError) -> Void = { _ in }
     ) throws(DiskError) -> UndoLog {
         guard let identity = Identity(of: effect) else {
             throw DiskError(.refused, path: file.path, "nothing is to be undone: no log counts")
@@ -75,19 +82,24 @@ public struct UndoLog: Sendable, Equatable {
         var options = LogWriter.Options()
         options.previousUniqueID = identity.previousUniqueID
         if let id = identity.uniqueID { options.uniqueID = id }
-        options.creatorApplication = creatorApplication
+        (options.creatorApplication, options.creatorVersion) = (creatorApplication, UndoRecord.creatorVersion)
         options.dataWriteGUID = dataWriteGUID
         options.created = time
         // It may be the only copy of these bytes: what has rotted in it must not be taken for them.
         options.computesDataChecksums = true
+        let places = try SamplePlaces.outside(effect, on: disk)
+        options.originalSize = places.undoByteCount
+        var record = UndoRecord()
+        record.diskID = diskID
+        if let sample = try DiskSample(of: disk, at: places.offsets) { record.sample = sample }
         let writer = try LogWriter.create(on: file, options)
         var saving = UndoSaving(disk, writer, time)
         try effect.forEachUndoRange(diskByteCount: disk.geometry.virtualByteCount) { (range) throws(DiskError) in
             try saving.save(range)
             try progress(saving.byteCount)
         }
-        try saving.finish()
-        try writer.close(at: time)
+        record.contentDigest = try saving.finish()
+        try writer.close(at: time, followedBy: record.sealed())
         return UndoLog(
             uniqueID: options.uniqueID, previousUniqueID: options.previousUniqueID, time: time,
             byteCount: saving.byteCount)
@@ -104,6 +116,7 @@ private struct UndoSaving {
     private let buffer = IOBuffer(byteCount: Int(Self.pieceByteCount))
     private var extents: UndoExtents
     private var writes: JoinedWrites
+    private var digest = UndoDigest()
     /// Bytes saved, zeros among them.
     var byteCount: UInt64 { writes.byteCount }
 
@@ -116,7 +129,12 @@ private struct UndoSaving {
         var position = range.lowerBound
         while position < range.upperBound {
             let run = try extents.run(at: position, upTo: range.upperBound)
-            if run.source == nil { try writes.append(zeros: run.range) } else { try saveData(run) }
+            if run.source == nil {
+                try writes.append(zeros: run.range)
+                digest.append(zeros: run.range)
+            } else {
+                try saveData(run)
+            }
             position = run.range.upperBound
         }
     }
@@ -128,11 +146,17 @@ private struct UndoSaving {
             let stop = (position + Self.pieceByteCount).roundedDown(to: Self.pieceByteCount)
             let piece = position..<min(run.range.upperBound, stop)
             try run.read(piece, into: buffer)
-            try writes.append(buffer.bytes(0..<Int(piece.upperBound - position)), at: position)
+            let bytes = buffer.bytes(0..<Int(piece.upperBound - position))
+            try writes.append(bytes, at: position)
+            digest.append(bytes, at: position)
             position = piece.upperBound
         }
     }
 
     /// Brings the last run of zeros into the log.
-    mutating func finish() throws(DiskError) { try writes.finish() }
+    /// - Returns: the digest of all that was saved.
+    mutating func finish() throws(DiskError) -> [UInt8] {
+        try writes.finish()
+        return digest.finish()
+    }
 }

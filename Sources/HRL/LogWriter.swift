@@ -22,9 +22,10 @@ import Synchronization
 ///    data, then write the blocks, oldest first. A block in the file therefore never describes missing data. A cut
 ///    between blocks leaves those that form a chain from the first one on; one behind a missing one counts for nothing.
 /// 4. `flush` then flushes the blocks. A cut after it loses nothing before it.
-/// 5. `close`: steps 3 and 4, cut the file at the last block's end, flush, then one write of the header with EOLLocation,
-///    CurrentSize, TotalMetadataEntries and LastModifiedTimeStamp; flush. What changes lies in the header's first 512
-///    bytes, so a cut leaves the old header or the new one.
+/// 5. `close`: steps 3 and 4, cut the file at the last block's end, write there what is to follow it, flush, then one
+///    write of the header with EOLLocation, CurrentSize, TotalMetadataEntries and LastModifiedTimeStamp; flush. What
+///    changes lies in the header's first 512 bytes, so a cut leaves the old header or the new one. A closed log is
+///    followed by all that was to follow it; one that is not, perhaps by a part.
 /// 6. Reopening: header with EOLLocation 0 and its right checksum, flush, cut what follows the end, go on with step 2.
 ///    Blocks are never changed.
 ///
@@ -40,6 +41,8 @@ public final class LogWriter: Sendable {
         /// Four characters.
         public var creatorApplication: [UInt8] = Array("vhdt".utf8)
         public var creatorVersion: UInt32 = 0x0001_0000
+        /// Informational.
+        public var originalSize: UInt64 = 0
         /// Bytes of a metadata block: a multiple of 512 in `LogHeader.metadataSizes`.
         public var metadataSize = LogHeader.usualMetadataSize
         /// Whether the log begins with an empty block, as Hyper-V's do.
@@ -166,7 +169,8 @@ public final class LogWriter: Sendable {
     }
 
     /// Ends the log, after which `append` and `close` are refused.
-    public func close(at time: DiskTimestamp) throws(DiskError) {
+    /// - Parameter tail: bytes that follow the log's end in the file, where readers of logs do not look.
+    public func close(at time: DiskTimestamp, followedBy tail: [UInt8] = []) throws(DiskError) {
         try state.withLock { (state) throws(DiskError) in
             try check(state)
             guard !state.isFull else { throw limitError }
@@ -179,6 +183,7 @@ public final class LogWriter: Sendable {
         }
         do throws(IOError) {
             if try file.byteCount() != end { try file.resize(to: end) }
+            if !tail.isEmpty { try file.write(tail, at: end) }
             try file.sync()
             try file.write(header.sealed(), at: 0)
             try file.sync()

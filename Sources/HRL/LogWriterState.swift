@@ -89,6 +89,7 @@ extension LogWriter {
             header.lastModifiedTimeStamp = options.created.rawValue
             header.creatorApplication = options.creatorApplication
             header.creatorVersion = options.creatorVersion
+            header.originalSize = options.originalSize
             header.metadataSize = options.metadataSize
             (header.uniqueID, header.previousUniqueID) = (options.uniqueID, options.previousUniqueID)
             header.vhd2DataWriteGUID = options.dataWriteGUID

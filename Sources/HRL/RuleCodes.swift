@@ -36,6 +36,10 @@ extension FormatError.Code {
     public static let hrlNoBlocks = Self("HRL045")
     public static let hrlSuspectZeros = Self("HRL046")
     public static let hrlLostTail = Self("HRL047")
+    public static let hrlUndoDisk = Self("HRL048")
+    public static let hrlUndoContents = Self("HRL049")
+    public static let hrlUndoWhole = Self("HRL050")
+    public static let hrlUndoRecord = Self("HRL051")
 }
 
 /// The chapters of docs/formats/hrl.md that errors point to.

@@ -1,20 +1,27 @@
 public import ByteCodec
 
-/// Which of many findings text shows: of each kind the first few, and of the rest how many there are. JSON has them all.
-public struct FindingDigest: Sendable {
+/// Which of a file's many findings text shows: of each kind the first few, and of the rest how many there are. JSON has
+/// them all.
+public struct FindingDigest {
     public static let usualShownCount = 10
 
     private struct Count {
         var kind: Finding.Kind
         var listed = 0
+        var shown = 0
         var dropped = 0
     }
     /// In the order in which their kinds came.
     private var counts: [Count] = []
     private let shownCount: Int
+    private let budget: FindingBudget
 
-    /// - Parameter shownCount: how many of each kind are shown.
-    public init(showing shownCount: Int = usualShownCount) { self.shownCount = shownCount }
+    /// - Parameters:
+    ///   - shownCount: how many of each kind are shown.
+    ///   - budget: how many are in the whole run.
+    public init(showing shownCount: Int = usualShownCount, of budget: FindingBudget) {
+        (self.shownCount, self.budget) = (shownCount, budget)
+    }
 
     /// Counts a finding.
     /// - Returns: whether to show it.
@@ -22,7 +29,9 @@ public struct FindingDigest: Sendable {
         let index = counts.firstIndex { $0.kind == kind } ?? counts.endIndex
         if index == counts.endIndex { counts.append(Count(kind: kind)) }
         counts[index].listed += 1
-        return counts[index].listed <= shownCount
+        guard counts[index].listed <= shownCount, budget.takes(kind) else { return false }
+        counts[index].shown += 1
+        return true
     }
 
     /// Counts findings that nothing lists, of kinds that were shown.
@@ -35,11 +44,16 @@ public struct FindingDigest: Sendable {
         counts.filter { $0.dropped > 0 }.map { ($0.kind.code, "\($0.dropped) more like this are not listed") }
     }
 
-    /// One line for each kind of which not all were shown: `HRL018: 4312 more like this; --json lists the first 100`.
-    public var rests: [String] {
+    /// One line for each kind of which some were shown and not all: `HRL018: 4312 more like this; --json lists the first
+    /// 100`. Those of which the run had no room for any go to the run's count.
+    public func rests() -> [String] {
         counts.compactMap { count in
-            let rest = count.listed + count.dropped - shownCount
+            let rest = count.listed + count.dropped - count.shown
             guard rest > 0 else { return nil }
+            guard count.shown > 0 else {
+                budget.add(rest: rest, of: count.kind)
+                return nil
+            }
             let inJSON = count.dropped > 0 ? "the first \(count.listed)" : "all"
             return "\(count.kind.code): \(rest) more like this; --json lists \(inJSON)"
         }

@@ -25,7 +25,7 @@ public struct ImageOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
-        completion: .directory)
+        completion: .directory, transform: ParentFolder.parse)
     public var parentDir: [String] = []
     @Option(
         name: .long,
@@ -47,7 +47,7 @@ public struct BlockImageOptions: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
-        completion: .directory)
+        completion: .directory, transform: ParentFolder.parse)
     public var parentDir: [String] = []
     // Parsed by a closure, so that the help does not list raw as a value; it is refused with its reason.
     @Option(

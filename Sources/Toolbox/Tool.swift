@@ -64,6 +64,8 @@ public final class ToolRun {
     private var earlierInputs: [JSONValue] = []
     private var outputList: [JSONValue] = []
     private var warnings: [JSONValue] = []
+    /// What standard error takes of the findings of all files.
+    public let findingBudget = FindingBudget()
     private var error: JSONValue = .null
     private let started: Int64 = ToolRun.now()
 
@@ -126,7 +128,7 @@ public final class ToolRun {
         _ path: String, _ findings: [Finding], dropped: [Finding.Kind: Int] = [:],
         showing shownCount: Int = FindingDigest.usualShownCount
     ) {
-        var digest = FindingDigest(showing: shownCount)
+        var digest = FindingDigest(showing: shownCount, of: findingBudget)
         for finding in findings where finding.severity > .information || output.verbose {
             // Said in words of its own by `noteReplayedLog`.
             if finding.severity == .warning, finding.detail.code == Self.pendingLogCode { continue }
@@ -143,7 +145,7 @@ public final class ToolRun {
     /// Prints how many findings were not shown.
     public func warn(_ path: String, rests digest: FindingDigest) {
         guard !output.quiet else { return }
-        for line in digest.rests { printError("\(name): \(path): \(line)") }
+        for line in digest.rests() { printError("\(name): \(path): \(line)") }
     }
 
     /// Says once that a dirty log was replayed in memory.
@@ -212,6 +214,7 @@ public final class ToolRun {
 
     /// Records the run, and prints what is left: in this order, so that the document says how the run really ended.
     func finish() {
+        if !output.quiet { for line in findingBudget.rests { printError("\(name): \(line)") } }
         record()
         let recorded = status
         do { if !outputHasFailed { try printRest() } } catch {

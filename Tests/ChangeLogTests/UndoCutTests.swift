@@ -194,6 +194,12 @@ import Testing
         let cut = try one.disk.open(disk)
         let shown = try cut.bytes(at: 0, count: one.old.count)
         let isOld = bytesEqual(shown.rawBytes, one.old.rawBytes)
+        // A closed log has its record.
+        if let closed = try? LogReader(MemoryFile(undo)), try UndoRecord.read(behind: closed) == nil {
+            counts.lost += 1
+            counts.example = "closed without record: \(fates)"
+            return
+        }
         if try isReusable(MemoryFile(undo), effect, cut) {
             counts.withUndo += 1
             if !isOld, !bytesEqual(shown.rawBytes, one.new.rawBytes) { counts.mixtures += 1 }

@@ -76,7 +76,7 @@ import Testing
     @Test func notClosed() throws {
         let open = try changed { $0.eolLocation = 0 }
         #expect(try reason(open, both()).contains("is not closed, and holds all"))
-        let cut = MemoryFile(Array(open.allBytes.dropLast(4096)), path: "undo")
+        let cut = MemoryFile(Array(open.allBytes.dropLast(UndoRecord.byteCount + 4096)), path: "undo")
         guard case .unclosed = try place(cut, both()) else {
             Issue.record("\(try reason(cut, both()))")
             return
@@ -96,7 +96,7 @@ import Testing
         _ = try UndoLog.save(effect, of: disk, into: saved, time: time)
         #expect(try LogReader(saved).validate().byteCount == 512)
         for (offset, problem) in [
-            (511, "taken"), (512, "byte 512"), (999, "byte 999"), (1003, "byte 1003"), (1024, "taken"),
+            (512, "byte 512"), (999, "byte 999"), (1003, "byte 1003"), (1023, "byte 1023"), (2560, "taken"),
         ] {
             let other = MemoryDisk(disk.allBytes)
             try other.write([0xfe], at: UInt64(offset))

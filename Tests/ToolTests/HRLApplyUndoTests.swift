@@ -230,6 +230,39 @@ import VHDX
         #expect(try file("disk.vhdx") == before)
     }
 
+    /// A link stays, and the file that it leads to is replaced.
+    @Test func linkToAFile() throws {
+        try FileManager.default.createDirectory(atPath: scratch.path("store"), withIntermediateDirectories: false)
+        _ = try scratch.write("store/old.hrl", Array("hello".utf8))
+        let link = scratch.path("undo.hrl")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "store/old.hrl")
+        let before = try contents()
+        #expect(try apply("--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl").exit == 2)
+        #expect(try file("store/old.hrl") == Array("hello".utf8))
+        let forced = try apply("-f", "--to", "disk.vhdx", "--undo", "undo.hrl", "1.hrl")
+        #expect(
+            forced.exit == 0 && forced.output.contains("\nundo.hrl: saved what was there before"), "\(forced.error)")
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == "store/old.hrl")
+        #expect(try LogHeader(from: try PosixFile(scratch.path("store/old.hrl"))).isClosed)
+        #expect(try apply("--to", "disk.vhdx", "store/old.hrl").exit == 0)
+        #expect(try contents() == before)
+    }
+
+    /// The ids tell the logs, and not how far they were applied: so the message does.
+    @Test(arguments: [HRLSample.third, .zero]) func undoLogsOfALimitAndOfAll(previous: GUID) throws {
+        _ = try scratch.write("1.hrl", try HRLSample.log(Self.writes1, after: previous))
+        let before = try contents()
+        #expect(try apply("--until-record", "1", "--to", "disk.vhdx", "--undo", "part.hrl", "1.hrl").exit == 0)
+        #expect(try apply("--to", "disk.vhdx", "--undo", "all.hrl", "1.hrl").exit == 0)
+        let both = try apply("--to", "disk.vhdx", "part.hrl", "all.hrl")
+        #expect(both.exit == 2 && both.error.contains("HRL025"), "\(both.error)")
+        for text in ["part.hrl saved 4096 bytes at 20", "all.hrl saved 70144 bytes at 20", "with --unlinked\n"] {
+            #expect(both.error.contains(text), "\(both.error)")
+        }
+        #expect(try apply("--unlinked", "--to", "disk.vhdx", "all.hrl", "part.hrl").exit == 0)
+        #expect(try contents() == before)
+    }
+
     /// Nothing is applied, what stood at UNDO stays, and the message says so.
     @Test func noRoomForTheUndoLog() throws {
         guard let small = try SmallDisk(byteCount: 8 << 20) else { return }
@@ -289,7 +322,7 @@ import VHDX
     }
 
     /// Writes at odd places, and the undo log loses its closing or its end.
-    @Test(arguments: [0, 4096]) func recoveredUndoLog(lostByteCount: Int) throws {
+    @Test(arguments: [0, 2 * 4096]) func recoveredUndoLog(lostByteCount: Int) throws {
         let writes = (0..<300).map {
             HRLSample.Write(offset: UInt64($0 * 9001 + 77), value: 0x5a, count: 1 + $0 * 7)
         }
@@ -305,7 +338,9 @@ import VHDX
         let recovery = try runTool("hrl-check", ["--recover", "copy.hrl", "undo.hrl"], folder: scratch.folder)
         #expect(recovery.exit == 3, "\(recovery.error)")
         let back = try apply("--to", "disk.vhdx", "copy.hrl")
-        #expect(back.exit == 0, "\(back.error)")
+        #expect(back.exit == (lostByteCount == 0 ? 0 : 3), "\(back.error)")
+        #expect(back.error.contains("HRL050: OriginalSize says that ") == (lostByteCount > 0), "\(back.error)")
+        #expect(back.error.contains("copy.hrl: HRL051: undo record is missing or damaged"), "\(back.error)")
         let end = Int(try LogReader(try PosixFile(scratch.path("copy.hrl"))).validate().maximumEnd)
         expected.replaceSubrange(0..<end, with: before[0..<end])
         #expect(try contents() == expected)

@@ -1,4 +1,5 @@
 import BlockIO
+import ByteCodec
 import Foundation
 import HRL
 import Testing
@@ -62,6 +63,38 @@ import ToolTesting
         // A log after it is shown its own first ones.
         let error = try self.lines("hrl-dump", ["odd.hrl", "some.hrl"]).error
         #expect(error.count == 22 && error[11].contains("some.hrl: HRL018: ByteOffset of write 1 "), "\(error)")
+    }
+
+    /// Many logs, each with many findings: text is bounded by the run, not by the number of logs.
+    @Test(arguments: [
+        ("hrl-apply", ["--unlinked", "--to", "disk.vhdx", "--dry-run"], 10),
+        ("hrl-merge", ["--unlinked", "-o", "m.hrl", "--dry-run"], 10), ("hrl-stat", [], 1), ("hrl-dump", [], 10),
+    ])
+    func manyLogs(tool: String, options: [String], shown: Int) throws {
+        let names = try (0..<60).map { number in
+            let writes = (0..<40).map { HRLSample.Write(offset: UInt64($0 * 3000), value: 7, count: 1 + $0) }
+            let log = try HRLSample.log(writes, id: GUID(99, UInt16(number + 1)), after: GUID(99, UInt16(number)))
+            _ = try scratch.write("\(number).hrl", log)
+            return "\(number).hrl"
+        }
+        let error = try lines(tool, options + names).error.filter { $0.contains("HRL018") }
+        let fileCount = 50 / shown
+        #expect(error.count { $0.contains("HRL018: ByteOffset of write ") } == 50, "\(error)")
+        #expect(error.count { $0.contains(": \(40 - shown) more like this; --json lists all") } == fileCount)
+        let (rest, files) = ((60 - fileCount) * 40, 60 - fileCount)
+        #expect(error.last == "\(tool): HRL018: \(rest) more like this in \(files) more files; --json lists them")
+        #expect(error.count == 50 + fileCount + 1)
+        #expect(try lines(tool, ["-q"] + options + names).error.isEmpty)
+    }
+
+    @Test func manyLogsChecked() throws {
+        let log = try fileBytes(scratch.path("some.hrl"))
+        let names = try (0..<60).map { number in
+            _ = try scratch.write("\(number).hrl", log)
+            return "\(number).hrl"
+        }
+        let output = try lines("hrl-check", names).output.filter { $0.contains("HRL018") }
+        #expect(output.count == 56 && output.last == "HRL018: 2200 more like this in 55 more files; --json lists them")
     }
 
     @Test func checked() throws {

@@ -113,6 +113,7 @@ struct HRLApply: Tool {
         for (log, summary) in zip(order, effect.summaries) {
             run.warn(log.file.path, summary.findings.map(\.finding), dropped: summary.dropped)
         }
+        try checkUndoLogs(effect, chain, run)
         return (chain, effect)
     }
 

@@ -3,6 +3,7 @@ import ByteCodec
 import ChangeLog
 import DiskModel
 import Glibc
+import HRL
 import ImageChain
 import Toolbox
 
@@ -42,6 +43,16 @@ extension HRLApply {
         try run.refuseOverwritingCaseLog(undo)
     }
 
+    /// Undo logs among the logs to apply must be of this disk, and whole.
+    func checkUndoLogs(_ effect: LogEffect, _ chain: ImageChain, _ run: ToolRun) throws(DiskError) {
+        for (log, summary) in zip(effect.logs, effect.summaries) {
+            var check = UndoCheck(log, diskID: chain.diskID, accepting: imageOptions.openOptions.accepted)
+            let findings = try check.run(summary)
+            run.warn(log.file.path, findings)
+            if findings.contains(where: { $0.detail.code == .hrlUndoWhole }) { run.raise(.partial) }
+        }
+    }
+
     /// Saves what will be overwritten, or finds it saved; `chain` shows the disk as it is, and nobody else writes it.
     /// - Returns: what was saved without a name, to be committed before anything is overwritten; nil where it has one.
     func saveUndo(
@@ -53,13 +64,14 @@ extension HRLApply {
             run.addInput(path, byteCount: try? PosixFile(path).byteCount())
             return (reused(log, at: path, run), nil)
         }
-        let pending = try PendingFile(path, replaces: place != nil)
+        // Behind a symbolic link, the file that it leads to is the one to be replaced.
+        let pending = try PendingFile(place == nil ? path : realPath(path), replaces: place != nil)
         progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
         let identity = chain.leaf.identity
         do throws(DiskError) {
             let log = try UndoLog.save(
                 effect, of: chain, into: pending.file, dataWriteGUID: identity.format == .vhdx ? identity.id : .zero,
-                time: DiskTimestamp(unixSeconds: ToolRun.now())
+                diskID: chain.diskID, time: DiskTimestamp(unixSeconds: ToolRun.now())
             ) { progress.update($0) }
             try checkParents(of: chain)
             var outcome = UndoOutcome(path, log, isReused: false)
@@ -121,7 +133,7 @@ extension HRLApply {
             try refuseLinkToNothing(path)
             return nil
         }
-        let place = try UndoLogPlace(of: file, for: effect, on: chain)
+        let place = try UndoLogPlace(of: file, for: effect, on: chain, diskID: chain.diskID)
         guard case .other(var error) = place else { return place }
         guard !force else { return place }
         let risk = "-f replaces it, which after an interrupted run would save bytes that are already new"
@@ -138,6 +150,13 @@ private func refuseLinkToNothing(_ path: String) throws(DiskError) {
     throw DiskError(
         .refused, path: path, "is a symbolic link to a file that is not there",
         hint: "if an earlier run saved it there, make it reachable again; else remove the link, or name another file")
+}
+
+/// Where a path leads, through symbolic links.
+private func realPath(_ path: String) throws(IOError) -> String {
+    guard let found = unsafe realpath(path, nil) else { throw IOError("realpath", path: path, .errno(errno)) }
+    defer { unsafe free(found) }
+    return unsafe String(cString: found)
 }
 
 extension UndoLogPlace {

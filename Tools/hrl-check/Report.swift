@@ -15,7 +15,9 @@ extension HRLCheck {
             "recovered": .null,
         ]
         guard !output.json else { return }
-        for log in logs { print(log, image, run) }
+        let budget = FindingBudget()
+        for log in logs { print(log, image, budget, run) }
+        for line in budget.rests { try? run.out.line(line) }
         if let chain { print(chain, logs, run) }
     }
 
@@ -46,7 +48,7 @@ extension HRLCheck {
 
     // Text
 
-    private func print(_ log: CheckedLog, _ image: BaseImage?, _ run: ToolRun) {
+    private func print(_ log: CheckedLog, _ image: BaseImage?, _ budget: FindingBudget, _ run: ToolRun) {
         try? run.out.line("\(printable(log.path)): \(verdictText(log))")
         if !output.quiet {
             let header = log.header
@@ -58,7 +60,7 @@ extension HRLCheck {
                     "  fits \(printable(image.path)) of \(Quantity.bytes(image.virtualByteCount, plain: output.bytes))")
             }
         }
-        printFindings(of: log, run)
+        printFindings(of: log, budget, run)
         guard let found = log.recovered else { return }
         for candidate in found.candidates {
             try? run.out.line(
@@ -71,8 +73,8 @@ extension HRLCheck {
         for finding in log.recoveryFindings { try? run.out.line("  \(finding.severity.rawValue): \(finding.detail)") }
     }
 
-    private func printFindings(of log: CheckedLog, _ run: ToolRun) {
-        var digest = FindingDigest()
+    private func printFindings(of log: CheckedLog, _ budget: FindingBudget, _ run: ToolRun) {
+        var digest = FindingDigest(of: budget)
         for finding in log.check.findings where finding.severity > .information || output.verbose {
             guard digest.admits(finding.finding.kind) else { continue }
             let isAccepted = log.severity(finding) != finding.severity
@@ -80,7 +82,7 @@ extension HRLCheck {
             try? run.out.line("  \(isAccepted ? "accepted" : finding.severity.rawValue): \(detail)")
         }
         digest.add(dropped: log.check.dropped)
-        for line in digest.rests { try? run.out.line("  \(line)") }
+        for line in digest.rests() { try? run.out.line("  \(line)") }
     }
 
     private func verdictText(_ log: CheckedLog) -> String {

@@ -35,11 +35,12 @@ final class Dump {
     /// Findings beyond those that the reader keeps.
     private var unlistedProblemCount: UInt64 = 0
     /// Of the log under way.
-    private var digest = FindingDigest()
+    private var digest: FindingDigest
     var isComplete = true
 
     init(_ run: ToolRun, _ rows: RowWriter, _ style: Style, _ filter: WriteFilter, _ options: HRLReadOptions) {
         (self.run, self.rows, self.style, self.filter, self.options) = (run, rows, style, filter, options)
+        digest = FindingDigest(of: run.findingBudget)
     }
 
     /// Shows a log, as far as it can be read.
@@ -172,7 +173,7 @@ final class Dump {
     /// How many problems of a log were not shown, when all of it was.
     func tellRests(_ path: String) {
         run.warn(path, rests: digest)
-        digest = FindingDigest()
+        digest = FindingDigest(of: run.findingBudget)
     }
 
     private func problemLine(_ finding: LogFinding) throws {

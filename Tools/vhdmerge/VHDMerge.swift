@@ -50,7 +50,7 @@ struct VHDMerge: Tool {
     @Option(
         name: .long,
         help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
-        completion: .directory)
+        completion: .directory, transform: ParentFolder.parse)
     var parentDir: [String] = []
     @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var progressOptions: ProgressOptions

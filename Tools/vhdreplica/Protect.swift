@@ -31,7 +31,7 @@ struct Protect: Verb {
     var keepLogs = false
     @Option(
         help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
-        completion: .directory)
+        completion: .directory, transform: ParentFolder.parse)
     var parentDir: [String] = []
     @Flag(help: "Check everything, and make nothing.")
     var dryRun = false
