@@ -38,15 +38,19 @@ public struct ImageSlots {
     public init(
         of file: any BlockFile, secrets: [SlotKey], random: RandomSource = .system
     ) throws(DiskError) {
-        guard try Envelope.unverified(in: file).kind == .image else {
-            throw DiskError(
-                .refused, path: file.path, "is a sealed stream: its frames are bound to its slots, which never change",
-                hint: "seal it anew for other keys: unseal FILE | seal -R RECIPIENT -o NEW")
-        }
+        try Self.requireImage(try Envelope.unverified(in: file), path: file.path)
         let opened = try ImageEnvelopes(file, secrets)
         (self.file, self.random, keys, envelope) = (file, random, opened.keys, opened.envelope)
         (place, openedSlot, writtenBytes) = (opened.place, opened.slot, opened.bytes)
         isUnfinished = opened.hasOlderCopy
+    }
+
+    /// - Throws: `.refused` for a stream, whose slots cannot change.
+    public static func requireImage(_ envelope: Envelope, path: String) throws(DiskError) {
+        guard envelope.kind != .image else { return }
+        throw DiskError(
+            .refused, path: path, "is a sealed stream: its frames are bound to its slots, which never change",
+            hint: "seal it anew: seal-slot rotate, or unseal FILE | seal -R RECIPIENT -o NEW")
     }
 
     // MARK: Changes

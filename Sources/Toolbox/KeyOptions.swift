@@ -24,6 +24,13 @@ public struct KeyOptions: ParsableArguments {
     ///   - path: the container's.
     /// - Throws: `.key` for what is no key, or where none can be had; `.io`.
     public func secrets(for envelope: Envelope, path: String) throws(DiskError) -> [SlotKey] {
+        try Self.secrets(identity, keyFileOptions, passphraseOptions, for: envelope, path: path)
+    }
+
+    static func secrets(
+        _ identity: [String], _ keyFileOptions: KeyFileOptions, _ passphraseOptions: PassphraseOptions,
+        for envelope: Envelope, path: String
+    ) throws(DiskError) -> [SlotKey] {
         var secrets = try keyFileOptions.keys()
         for file in identity { secrets += try AgeKeyFile.identities(file).map { .identity($0) } }
         guard secrets.isEmpty || passphraseOptions.isGiven else { return secrets }
@@ -38,7 +45,7 @@ public struct KeyOptions: ParsableArguments {
                 hint: "give one of them by a file")
         }
         // Of slots that are there it is theirs to say what they cost.
-        let passphrase = try passphraseOptions.passphrase(for: path, isNew: false)
+        let passphrase = try passphraseOptions.source.passphrase(for: path, isNew: false)
         return secrets + [.passphrase(passphrase, .standard)]
     }
 }
