@@ -59,10 +59,11 @@ let tools: [Target] = [
     tool("hrl-apply", base + ["HRL", "ImageChain", "ChangeLog"]),
     tool("hrl-diff", base + ["HRL", "ImageChain", "ChangeLog"]),
     tool("hrl-merge", base + ["HRL", "ChangeLog"]),
-    tool("seal", base + ["ChangeLog", "ImageChain", "SealedFile"]),
+    tool("seal", base + ["ImageChain", "SealedFile"]),
     tool("unseal", base + ["SealedFile"]),
     tool("seal-keygen", base + ["Cipher"]),
     tool("seal-status", base + ["SealedFile"]),
+    tool("seal-slot", base + ["ImageChain", "SealedFile"]),
     tool("vhdreplica", base + ["ImageChain", "Replication", "Replicator"]),
 ]
 
@@ -101,7 +102,7 @@ let package = Package(
         room("ChangeLog", base + ["HRL"]),
         room("Replication", ["ByteCodec"]),
         // 4
-        room("Toolbox", base + ["Cipher", "SealedFile", "CPlatform", "ImageChain", arguments]),
+        room("Toolbox", base + ["Cipher", "SealedFile", "CPlatform", "ImageChain", "ChangeLog", arguments]),
         room("Replicator", base + ["HRL", "VHD", "VHDX", "ImageChain", "ChangeLog", "Replication"]),
         // Test support
         support("FaultInjection", ["BlockIO", "ByteCodec"]),

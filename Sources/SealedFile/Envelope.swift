@@ -31,6 +31,9 @@ public struct Envelope: Equatable, Sendable {
 
     // MARK: Bytes
 
+    /// Of the whole envelope with its code.
+    var byteCount: Int { EnvelopeHeader.byteCount + slots.reduce(0) { $0 + $1.bytes.count } + Self.codeByteCount }
+
     /// The whole envelope with its code.
     public func bytes(_ keys: ContainerKeys) -> [UInt8] {
         let slotBytes = slots.flatMap(\.bytes)
@@ -58,7 +61,7 @@ public struct Envelope: Equatable, Sendable {
     /// - Parameters:
     ///   - bytes: all of it, with its code.
     ///   - offset: of the envelope in the file, for errors.
-    /// - Throws: as `byteCount`; SEAL003, SEAL004, SEAL005.
+    /// - Throws: as `byteCount`; SEAL003, SEAL004, SEAL005, SEAL011.
     public init(_ bytes: RawSpan, at offset: UInt64 = 0) throws(FormatError) {
         let header = try Self.header(bytes, offset)
         guard bytes.byteCount == Int(header.envelopeLength) else {
@@ -79,7 +82,7 @@ public struct Envelope: Equatable, Sendable {
         slots = try Self.slots(bytes, Int(header.slotCount), offset)
     }
 
-    private static func header(_ bytes: RawSpan, _ offset: UInt64) throws(FormatError) -> EnvelopeHeader {
+    static func header(_ bytes: RawSpan, _ offset: UInt64) throws(FormatError) -> EnvelopeHeader {
         guard bytes.byteCount >= EnvelopeHeader.byteCount else {
             throw FormatError(
                 .sealedSignature, field: "Signature", offset: offset, "is missing: a sealed file has 64 bytes and more",
@@ -87,9 +90,7 @@ public struct Envelope: Equatable, Sendable {
         }
         let header = try EnvelopeHeader(parsing: bytes)
         guard header.signature == EnvelopeHeader.signature else {
-            throw FormatError(
-                .sealedSignature, field: "Signature", offset: offset, "is not that of a sealed file",
-                section: "Envelope")
+            throw notSealed(offset)
         }
         let known = header.version == EnvelopeHeader.knownVersion && header.suite == EnvelopeHeader.knownSuite
         guard known, header.incompatibleFlags == 0 else {
@@ -106,8 +107,18 @@ public struct Envelope: Equatable, Sendable {
         return header
     }
 
+    static func notSealed(_ offset: UInt64) -> FormatError {
+        FormatError(
+            .sealedSignature, field: "Signature", offset: offset, "is not that of a sealed file", section: "Envelope")
+    }
+
     private static func slots(_ bytes: RawSpan, _ count: Int, _ offset: UInt64) throws(FormatError) -> [KeySlot] {
-        guard (1...slotLimit).contains(count) else {
+        guard count > 0 else {
+            throw FormatError(
+                .sealedErased, field: "SlotCount", offset: offset + 14,
+                "is 0: its keys were erased, and nothing opens it any more", section: "Envelope")
+        }
+        guard count <= slotLimit else {
             throw wrong("SlotCount", offset + 14, "is \(count), not 1 to \(slotLimit)")
         }
         let end = bytes.byteCount - codeByteCount
@@ -145,12 +156,19 @@ public struct Envelope: Equatable, Sendable {
     /// - Parameter bytes: those this envelope was parsed from.
     /// - Throws: `.notAuthentic`; `.derivationFailed`.
     public func keys(_ secrets: [SlotKey], confirming bytes: RawSpan) throws(CipherError) -> ContainerKeys {
+        try open(secrets, confirming: bytes).keys
+    }
+
+    /// As `keys`, and which slot it was, from 0; 0 for keys that were found before.
+    func open(
+        _ secrets: [SlotKey], confirming bytes: RawSpan
+    ) throws(CipherError) -> (keys: ContainerKeys, slot: Int) {
         for case .opened(let id, let keys) in secrets where id == containerID && isAuthentic(bytes, keys) {
-            return keys
+            return (keys, 0)
         }
         let costly = secrets.filter(\.isPassphrase)
         for secret in secrets.filter({ !$0.isPassphrase }) + costly {
-            for slot in slots {
+            for (index, slot) in slots.enumerated() {
                 let masterKey: SecretBytes?
                 do throws(CipherError) {
                     masterKey = try secret.masterKey(in: slot, containerID: containerID)
@@ -160,7 +178,7 @@ public struct Envelope: Equatable, Sendable {
                 }
                 guard let masterKey else { continue }
                 let keys = ContainerKeys(masterKey: masterKey, kind: kind, containerID: containerID)
-                if isAuthentic(bytes, keys) { return keys }
+                if isAuthentic(bytes, keys) { return (keys, index) }
             }
         }
         throw .notAuthentic

@@ -22,4 +22,6 @@ extension FormatError.Code {
     public static let sealedRoot = Self("SEAL009")
     /// A stream without its end: open, or cut off.
     public static let sealedOpen = Self("SEAL010")
+    /// A container whose keys were erased.
+    public static let sealedErased = Self("SEAL011")
 }

@@ -24,6 +24,7 @@ public final class SealedStreamAppender {
     private let file: any BlockFile
     private let frames: StreamFrameWriter
     private var state = StreamWriterState.open
+    public let envelope: Envelope
     /// Whether the stream had its end.
     public let wasComplete: Bool
     /// Bytes of the file that were no whole frame, and were taken away; an end frame does not count.
@@ -40,7 +41,7 @@ public final class SealedStreamAppender {
             guard try Self.isUnfinished(error, file, reader.verified) else { throw error }
         }
         let mark = reader.verified
-        (self.file, wasComplete) = (file, reader.isComplete)
+        (self.file, envelope, wasComplete) = (file, reader.envelope, reader.isComplete)
         do throws(IOError) {
             let byteCount = try file.byteCount()
             discardedByteCount = reader.isComplete ? 0 : byteCount - mark.offset

@@ -25,42 +25,32 @@ public struct KeyOptions: ParsableArguments, Sendable {
     ///   - path: the container's.
     /// - Throws: `.key` for what is no key, or where none can be had; `.io`.
     public func secrets(for envelope: Envelope, path: String) throws(DiskError) -> [SlotKey] {
+        try Self.secrets(identity, keyFileOptions, passphraseOptions, for: envelope, path: path)
+    }
+
+    static func secrets(
+        _ identity: [String], _ keyFileOptions: KeyFileOptions, _ passphraseOptions: PassphraseOptions,
+        for envelope: Envelope, path: String
+    ) throws(DiskError) -> [SlotKey] {
         guard path != StandardInput.name || passphraseOptions.passphraseFd != 0 else {
             throw DiskError(
                 .refused, path: path, "the sealed file and the passphrase come by the same descriptor",
                 hint: "give one of them by a file")
         }
-        let secrets = try given()
-        return secrets.isEmpty ? [try askedPassphrase(for: envelope, path: path)] : secrets
+        let secrets = try given(identity, keyFileOptions, passphraseOptions)
+        return secrets.isEmpty ? [try passphraseOptions.asked(for: envelope, path: path)] : secrets
     }
 
     /// What the options give, without asking anybody: key files, identities, then a passphrase.
-    func given() throws(DiskError) -> [SlotKey] {
+    func given() throws(DiskError) -> [SlotKey] { try Self.given(identity, keyFileOptions, passphraseOptions) }
+
+    private static func given(
+        _ identity: [String], _ keyFileOptions: KeyFileOptions, _ passphraseOptions: PassphraseOptions
+    ) throws(DiskError) -> [SlotKey] {
         var secrets = try keyFileOptions.keys()
         for file in identity { secrets += try AgeKeyFile.identities(file).map { .identity($0) } }
         guard passphraseOptions.isGiven else { return secrets }
-        return secrets + [try passphrase(for: "")]
-    }
-
-    /// A passphrase from the command that keeps it, or from the terminal.
-    /// - Throws: `.key` where none can be had, or none would open the container.
-    func askedPassphrase(for envelope: Envelope, path: String) throws(DiskError) -> SlotKey {
-        guard envelope.takesPassphrase else {
-            throw DiskError(
-                .key, path: path, "no passphrase opens it, and no key was given",
-                hint: "give the key that it was sealed for: --identity or --key-file")
-        }
-        return try passphrase(for: path)
-    }
-
-    /// A passphrase for a new file.
-    func newPassphrase(for path: String) throws(DiskError) -> SlotKey {
-        .passphrase(try passphraseOptions.passphrase(for: path, isNew: true), .standard)
-    }
-
-    /// Of slots that are there it is theirs to say what they cost.
-    private func passphrase(for path: String) throws(DiskError) -> SlotKey {
-        .passphrase(try passphraseOptions.passphrase(for: path, isNew: false), .standard)
+        return secrets + [try passphraseOptions.secret(for: "", isNew: false)]
     }
 
     /// Opens files with these keys, and with passphrases that a person is asked for.
@@ -70,6 +60,24 @@ public struct KeyOptions: ParsableArguments, Sendable {
     /// - Returns: the new file itself where the other one is not sealed.
     public func contents(ofNew host: PosixFile, like other: OpenedFile) throws(DiskError) -> any BlockFile {
         try SealedFiles.ofRun(self).contents(ofNew: host, like: other)
+    }
+}
+
+extension PassphraseOptions {
+    /// A passphrase from the command that keeps it, or from the terminal.
+    /// - Throws: `.key` where none can be had, or none would open the container.
+    func asked(for envelope: Envelope, path: String) throws(DiskError) -> SlotKey {
+        guard envelope.takesPassphrase else {
+            throw DiskError(
+                .key, path: path, "no passphrase opens it, and no key was given",
+                hint: "give the key that it was sealed for: --identity or --key-file")
+        }
+        return try secret(for: path, isNew: false)
+    }
+
+    /// Of slots that are there it is theirs to say what they cost.
+    func secret(for path: String, isNew: Bool) throws(DiskError) -> SlotKey {
+        .passphrase(try source.passphrase(for: path, isNew: isNew), .standard)
     }
 }
 

@@ -48,12 +48,12 @@ public struct NewSealOptions: ParsableArguments {
 
     private func secrets(_ files: SealedFiles, _ keys: KeyOptions, _ path: String) throws(DiskError) -> [SlotKey] {
         var secrets: [SlotKey] = []
-        for text in sealTo { secrets += try SealOptions.recipients(text).map { .recipient($0) } }
+        for text in sealTo { secrets += try RecipientOptions.recipients(text).map { .recipient($0) } }
         if seal {
             let given = try files.given()
-            secrets += given.isEmpty ? [try keys.newPassphrase(for: path)] : given
+            secrets += given.isEmpty ? [try keys.passphraseOptions.secret(for: path, isNew: true)] : given
         }
-        try SealOptions.checkCount(secrets.count, path)
+        try RecipientOptions.checkCount(secrets.count, path)
         return secrets
     }
 }

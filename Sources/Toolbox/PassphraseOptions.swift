@@ -1,7 +1,6 @@
 public import ArgumentParser
 import Cipher
 import DiskModel
-import Glibc
 import SealedFile
 
 /// Where a passphrase is read from; never the command line, which others see.
@@ -15,40 +14,13 @@ public struct PassphraseOptions: ParsableArguments, Sendable {
     public var passphraseFile: String?
     public init() {}
 
-    public var isGiven: Bool { passphraseFd != nil || passphraseFile != nil }
+    public var isGiven: Bool { source.isGiven }
 
-    public func validate() throws {
-        guard passphraseFd == nil || passphraseFile == nil else {
-            throw ValidationError("--passphrase-fd and --passphrase-file exclude each other")
-        }
-        // A number that is free now could later be that of a file.
-        guard let passphraseFd else { return }
-        let flags = fcntl(passphraseFd, F_GETFL)
-        guard flags != -1, flags & O_ACCMODE != O_WRONLY else {
-            throw ValidationError(
-                "--passphrase-fd \(passphraseFd): this descriptor is not open for reading; open it in the shell, such as "
-                    + "with \(max(passphraseFd, 3))<FILE")
-        }
+    var source: PassphraseSource {
+        PassphraseSource(descriptor: passphraseFd, file: passphraseFile, option: "--passphrase", asksCommand: true)
     }
 
-    /// From where the options say, else from the command that keeps it, else from the terminal.
-    /// - Parameters:
-    ///   - container: what it is for.
-    ///   - isNew: nothing can tell yet whether it is the right one.
-    func passphrase(for container: String, isNew: Bool) throws(DiskError) -> SecretBytes {
-        if let passphraseFd {
-            return try SecretInput.passphrase(passphraseFd, name: "file descriptor \(passphraseFd)")
-        }
-        if let passphraseFile {
-            return try SecretInput.withOpenFile(passphraseFile) { (descriptor) throws(DiskError) in
-                try SecretInput.passphrase(descriptor, name: passphraseFile)
-            } failure: {
-                DiskError($0, doing: "reading the passphrase")
-            }
-        }
-        if let passphrase = try PassphraseCommand.passphrase() { return passphrase }
-        return try PassphrasePrompt.ask(for: container, isNew: isNew)
-    }
+    public func validate() throws { try source.validate() }
 }
 
 /// Files whose bytes are a key.
@@ -60,9 +32,11 @@ public struct KeyFileOptions: ParsableArguments, Sendable {
     public var keyFile: [String] = []
     public init() {}
 
-    func keys() throws(DiskError) -> [SlotKey] {
+    func keys() throws(DiskError) -> [SlotKey] { try Self.keys(keyFile) }
+
+    static func keys(_ paths: [String]) throws(DiskError) -> [SlotKey] {
         var result: [SlotKey] = []
-        for path in keyFile { result.append(.keyFile(try Self.key(path))) }
+        for path in paths { result.append(.keyFile(try Self.key(path))) }
         return result
     }
 

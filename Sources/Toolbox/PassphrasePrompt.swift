@@ -13,13 +13,14 @@ enum PassphrasePrompt {
     /// - Parameters:
     ///   - container: what it is for.
     ///   - isNew: it is asked for twice: nobody would know later what was mistyped.
+    ///   - elsewhere: how else it can be given, where there is no terminal.
     /// - Throws: `.key` where there is no terminal, or no passphrase was given.
-    static func ask(for container: String, isNew: Bool) throws(DiskError) -> SecretBytes {
+    static func ask(for container: String, isNew: Bool, elsewhere: String) throws(DiskError) -> SecretBytes {
         let terminal = unsafe open(path, O_RDWR | O_CLOEXEC | O_NOCTTY)
         guard terminal >= 0 else {
             throw DiskError(
                 .key, path: container, "a passphrase is needed, and there is no terminal to ask for it",
-                hint: "give it by --passphrase-file, --passphrase-fd or $VHDTOOLS_PASSPHRASE_COMMAND, or give a key")
+                hint: elsewhere)
         }
         defer { close(terminal) }
         let passphrase = try line(terminal, "\(isNew ? "New passphrase" : "Passphrase") for \(printable(container)): ")

@@ -1,58 +1,77 @@
 public import ArgumentParser
-import Cipher
 public import DiskModel
 public import SealedFile
 
 /// Who is to open a new sealed file.
 public struct SealOptions: ParsableArguments {
-    @Option(
-        name: [.customShort("R"), .long],
-        help: ArgumentHelp(
-            "Whoever has the identity of this age recipient, age1…, or of those in a file; repeatable.",
-            valueName: "recipient"))
-    public var recipient: [String] = []
-    @Flag(name: [.short, .long], help: "Whoever knows a passphrase.")
-    public var passphrase = false
-    @Flag(help: "Derive the passphrase's key by PBKDF2, where scrypt's 128 MiB of memory are too much.")
-    public var pbkdf2 = false
+    @OptionGroup public var recipientOptions: RecipientOptions
     @OptionGroup public var passphraseOptions: PassphraseOptions
     @OptionGroup public var keyFileOptions: KeyFileOptions
     public init() {}
 
-    private var takesPassphrase: Bool { passphrase || passphraseOptions.isGiven }
+    /// Whether somebody is named.
+    public var isGiven: Bool {
+        recipientOptions.isGiven || passphraseOptions.isGiven || !keyFileOptions.keyFile.isEmpty
+    }
 
-    public func validate() throws {
-        guard takesPassphrase || !recipient.isEmpty || !keyFileOptions.keyFile.isEmpty else {
+    /// - Throws: `ValidationError` where nobody could open it.
+    public func check() throws {
+        guard isGiven else {
             throw ValidationError("nothing says who may open it: give -R RECIPIENT, -p or --key-file FILE")
         }
-        if pbkdf2, !takesPassphrase { throw ValidationError("--pbkdf2 goes with a passphrase: -p") }
+        try recipientOptions.check(passphraseOptions.source)
     }
 
     /// One secret for each slot.
     /// - Parameter container: what they are for.
     /// - Throws: `.key` for what is no key; `.refused` for more than a container has slots; `.io`.
     public func secrets(for container: String) throws(DiskError) -> [SlotKey] {
-        var secrets: [SlotKey] = []
-        for text in recipient { secrets += try Self.recipients(text).map { .recipient($0) } }
-        secrets += try keyFileOptions.keys()
-        let count = secrets.count + (takesPassphrase ? 1 : 0)
-        try Self.checkCount(count, container)
-        guard takesPassphrase else { return secrets }
-        let cost: SlotKey.PassphraseCost = pbkdf2 ? .pbkdf2(iterations: KeySlot.defaultIterations) : .standard
-        return secrets + [.passphrase(try passphraseOptions.passphrase(for: container, isNew: true), cost)]
+        try recipientOptions.secrets(keyFileOptions.keyFile, passphraseOptions.source, for: container)
     }
 
-    static func checkCount(_ count: Int, _ container: String) throws(DiskError) {
-        guard count > Envelope.slotLimit else { return }
-        throw DiskError(
-            .refused, path: container, "\(count) keys to seal for", hint: "give \(Envelope.slotLimit) at most")
+    /// What was given, to open a sealed file that is there.
+    /// - Parameter identity: files with identities, too.
+    /// - Throws: as `KeyOptions`.
+    public func openingSecrets(
+        _ identity: [String], for envelope: Envelope, path: String
+    ) throws(DiskError) -> [SlotKey] {
+        try KeyOptions.secrets(identity, keyFileOptions, passphraseOptions, for: envelope, path: path)
+    }
+}
+
+/// Who else is to open a sealed file, beside options that say what opens it now.
+public struct NewKeyOptions: ParsableArguments {
+    @OptionGroup public var recipientOptions: RecipientOptions
+    @Option(
+        name: .long, help: ArgumentHelp("Read the new passphrase's line from this file descriptor.", valueName: "fd"))
+    public var newPassphraseFd: Int32?
+    @Option(
+        name: .long, help: ArgumentHelp("The new passphrase is the first line of this file.", valueName: "file"),
+        completion: .file())
+    public var newPassphraseFile: String?
+    @Option(
+        name: .long, help: ArgumentHelp("Whoever has this key, of 32 bytes to 1 MiB; repeatable.", valueName: "file"),
+        completion: .file())
+    public var newKeyFile: [String] = []
+    public init() {}
+
+    /// Never the one that the command keeps: that one opens it now.
+    private var source: PassphraseSource {
+        PassphraseSource(
+            descriptor: newPassphraseFd, file: newPassphraseFile, option: "--new-passphrase", asksCommand: false)
     }
 
-    static func recipients(_ text: String) throws(DiskError) -> [Recipient] {
-        if let recipient = Recipient(text) { return [recipient] }
-        guard !text.hasPrefix("age1") else {
-            throw DiskError(.key, path: text, "is no recipient", hint: "copy it again from the identity's public key")
+    public func validate() throws {
+        try source.validate()
+        guard recipientOptions.isGiven || source.isGiven || !newKeyFile.isEmpty else {
+            throw ValidationError("nothing says who is to open it: give -R RECIPIENT, -p or --new-key-file FILE")
         }
-        return try AgeKeyFile.recipients(text)
+        try recipientOptions.check(source)
+    }
+
+    /// One secret for each slot.
+    /// - Throws: as of `SealOptions`.
+    public func secrets(for container: String) throws(DiskError) -> [SlotKey] {
+        try recipientOptions.secrets(newKeyFile, source, for: container)
     }
 }

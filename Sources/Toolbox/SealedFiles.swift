@@ -113,7 +113,7 @@ final class SealedFiles: Sendable {
         guard asksForKeys, !given.contains(where: \.isPassphrase), given.isEmpty || envelope.takesPassphrase else {
             throw Self.wrongKey(host)
         }
-        let passphrase = try keys.askedPassphrase(for: envelope, path: host.path)
+        let passphrase = try keys.passphraseOptions.asked(for: envelope, path: host.path)
         guard let found = try Envelope.opening(host, with: [passphrase]) else { throw Self.wrongKey(host) }
         state.asked.append(passphrase)
         return remember(found, envelope, &state)

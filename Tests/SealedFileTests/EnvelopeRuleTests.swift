@@ -84,7 +84,8 @@ import Testing
     }
 
     @Test func slotCounts() throws {
-        for value in [UInt16(0), 33, 34, 0x8000, .max] { #expect(try Self.code(value, at: 14) == .sealedEnvelope) }
+        for value in [UInt16(33), 34, 0x8000, .max] { #expect(try Self.code(value, at: 14) == .sealedEnvelope) }
+        #expect(try Self.code(UInt16(0), at: 14) == .sealedErased)
         // More than there are: the next would begin in the code.
         for value in [UInt16(2), 32] { #expect(try Self.code(value, at: 14) == .sealedSlot) }
         for count in [1, 2, 31, 32] {

@@ -14,14 +14,16 @@ import ToolTesting
     private static let secret = StreamSecondReaderTests.secret
 
     /// What our reader says of a file, as the second one prints it.
-    private static func summary(_ contents: MemoryFile.Contents) throws -> String {
+    static func summary(_ contents: MemoryFile.Contents, _ secret: EnvelopeVector.Secret = secret) throws -> String {
         let image = try SealedImage(reading: MemoryFile(contents), secrets: [try secret.slotKey()])
         let bytes = try image.bytes(at: 0, count: Int(image.byteCount()))
         return "\(image.anchor) \(hexadecimal(Digest.hash(.sha256, bytes.rawBytes)))"
     }
 
     /// What the second one says, a line for each file; nil where it is not there.
-    private static func summaries(_ files: [MemoryFile.Contents], _ scratch: Scratch) throws -> [String]? {
+    static func summaries(
+        _ files: [MemoryFile.Contents], _ scratch: Scratch, _ secret: EnvelopeVector.Secret = secret
+    ) throws -> [String]? {
         let paths = try files.enumerated().map { number, file in
             try scratch.write("image\(number)", MemoryFile(file).allBytes)
         }

@@ -49,6 +49,19 @@ struct SealFolder {
 
     func bytes(_ name: String) throws -> [UInt8] { try fileBytes(scratch.path(name)) }
 
+    /// What the second reader makes of a file; nil where it is not there.
+    func secondReader(_ key: [String], _ name: String) throws -> ProgramResult? {
+        try SecondReader.run(key + [name], folder: scratch.folder)
+    }
+
+    /// The tool's only document, which fits its schema.
+    func document(_ result: ProgramResult, _ schema: String) throws -> [String: Any] {
+        if let complaints = try schemaComplaints(result.output, schema: schema) {
+            #expect(complaints == "", "\(result.output)")
+        }
+        return try #require(try jsonLines(result.output).first)
+    }
+
     /// Seals to the identity `key.txt`.
     func seal(_ name: String, _ text: [UInt8], _ options: String...) throws {
         _ = try scratch.write("plain", text)

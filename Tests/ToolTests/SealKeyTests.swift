@@ -31,30 +31,19 @@ import ToolTesting
 
     /// The second reader, which was written from the format's page.
     @Test func secondReader() throws {
-        let modules = repositoryFolder + "/.build-peers/python"
-        guard FileManager.default.fileExists(atPath: modules + "/cryptography") else {
-            print("SKIPPED: no cryptography in \(modules): the second reader does not run (scripts/bootstrap)")
-            return
-        }
-        func read(_ arguments: [String]) throws -> ProgramResult {
-            try runProgram(
-                "/usr/bin/python3", [repositoryFolder + "/Tests/Support/unsealed/unsealed.py"] + arguments + ["s"],
-                folder: folder.scratch.folder,
-                environment: ["PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1"])
-        }
         let text = SealFolder.text(300_000)
         let sealed = try folder.run(
             "seal", ["-R", folder.recipient, "--passphrase-file", "secret", "--key-file", "disk.key"], input: text)
         _ = try folder.scratch.write("s", sealed.outputBytes)
         for key in [["--identity", "key.txt"], ["--key-file", "disk.key"], ["--passphrase", SealFolder.passphrase]] {
-            let opened = try read(key)
+            guard let opened = try folder.secondReader(key, "s") else { return }
             #expect(opened.exit == 0 && opened.outputBytes == text, "\(key[0]): \(opened.error)")
         }
-        #expect(try read(["--identity", "other.txt"]).exit == 4)
+        #expect(try folder.secondReader(["--identity", "other.txt"], "s")?.exit == 4)
         let image = try folder.run("seal", ["-f", "--image", "--key-file", "disk.key", "-o", "s"], input: text)
         #expect(image.exit == 0, "\(image.error)")
-        let opened = try read(["--key-file", "disk.key"])
-        #expect(opened.exit == 0 && opened.outputBytes == text, "image: \(opened.error)")
+        let opened = try folder.secondReader(["--key-file", "disk.key"], "s")
+        #expect(opened?.exit == 0 && opened?.outputBytes == text, "image: \(opened?.error ?? "")")
     }
 
     @Test func keygen() throws {

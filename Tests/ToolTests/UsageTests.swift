@@ -63,6 +63,13 @@ import ToolTesting
             #expect(line["schema"] as? String == "vhdreplica-\(arguments[0])/1" && line["exit"] as? Int == 64)
             if let complaints = try schemaComplaints(refused.output, schema: "vhdreplica") { #expect(complaints == "") }
         }
+        for verb in ["add", "remove", "rotate", "erase"] {
+            let refused = try run("seal-slot", [verb, "--json"])
+            #expect(refused.exit == 64)
+            let line = try #require(try jsonLines(refused.output).first)
+            #expect(line["schema"] as? String == "seal-slot-\(verb)/1" && line["exit"] as? Int == 64)
+            if let complaints = try schemaComplaints(refused.output, schema: "seal-slot") { #expect(complaints == "") }
+        }
     }
 
     /// The document, the record and the process say the same.

@@ -16,6 +16,30 @@ struct Answer {
     var isComplete: Bool?
     /// Of an image.
     var anchor: Anchor?
+    var changes: Changes?
+    /// Of the contents, where they were asked for.
+    var hashes: HashingSink?
+
+    /// What was changed since an anchor.
+    struct Changes {
+        let since: Anchor
+        var byteCount: UInt64 = 0
+        var rangeCount: UInt64 = 0
+
+        init(_ image: SealedImage, since: Anchor) throws {
+            self.since = since
+            var (bytes, ranges): (UInt64, UInt64) = (0, 0)
+            try image.forEachChangedRange(since: since) { range in
+                bytes += range.upperBound - range.lowerBound
+                ranges += 1
+            }
+            (byteCount, rangeCount) = (bytes, ranges)
+        }
+
+        var document: JSONValue {
+            ["since": .string(since.description), "bytes": .unsigned(byteCount), "ranges": .unsigned(rangeCount)]
+        }
+    }
 
     init(_ envelope: Envelope) { self.envelope = envelope }
 
@@ -38,6 +62,7 @@ struct Answer {
             "authentic": .bool(isAuthentic), "verified": .bool(isVerified ?? false),
             "length": .optional(byteCount), "complete": .optional(isComplete, JSONValue.bool),
             "generation": .optional(anchor?.generation), "anchor": .optional(anchor?.description),
+            "changes": .optional(changes, \.document), "hashes": hashes?.document ?? .object([]),
         ]
     }
 
@@ -48,6 +73,12 @@ struct Answer {
         for (index, slot) in envelope.slots.enumerated() { lines.append("  slot \(index + 1): \(slot.text)") }
         if let byteCount { lines.append("  contents \(Quantity.bytes(byteCount, plain: plain))") }
         if let anchor { lines.append("  generation \(anchor.generation), anchor \(anchor)") }
+        if let changes {
+            let size = Quantity.bytes(changes.byteCount, plain: plain)
+            let ranges = counted(changes.rangeCount, "range", "ranges")
+            lines.append("  changed since generation \(changes.since.generation): \(size) in \(ranges)")
+        }
+        for line in hashes?.lines(path) ?? [] { lines.append("  " + line) }
         lines.append("  " + verdict)
         return lines
     }
@@ -57,37 +88,5 @@ struct Answer {
         guard let isVerified else { return "the envelope is authentic; --verify checks everything" }
         guard isVerified else { return "the envelope is authentic, but not everything else" }
         return isComplete == false ? "authentic as far as it goes: the end is missing" : "authentic, all of it"
-    }
-}
-
-extension KeySlot {
-    /// For people.
-    fileprivate var text: String {
-        switch body {
-        case .scrypt(let log2N, let r, let p, _, _):
-            "passphrase, scrypt 2^\(log2N), \(r), \(p): \(Quantity.short(128 * UInt64(r) << UInt64(log2N))) of memory"
-        case .pbkdf2(let iterations, _, _): "passphrase, PBKDF2 with SHA-512, \(iterations) rounds"
-        case .keyFile: "key file"
-        case .recipient: "recipient, X25519"
-        case .unknown(let type, _): "of type \(type), which is not known"
-        }
-    }
-
-    fileprivate var document: JSONValue {
-        var members: [JSONValue.Member] = []
-        func add(_ type: String, _ derivation: String?, log2N: UInt64? = nil, iterations: UInt64? = nil) {
-            members = [
-                .init("type", .string(type)), .init("derivation", .optional(derivation)),
-                .init("log2_n", .optional(log2N)), .init("iterations", .optional(iterations)),
-            ]
-        }
-        switch body {
-        case .scrypt(let log2N, _, _, _, _): add("passphrase", "scrypt", log2N: UInt64(log2N))
-        case .pbkdf2(let iterations, _, _): add("passphrase", "pbkdf2", iterations: UInt64(iterations))
-        case .keyFile: add("key_file", "hkdf")
-        case .recipient: add("recipient", "hpke")
-        case .unknown: add("unknown", nil)
-        }
-        return .object(members)
     }
 }

@@ -24,9 +24,22 @@ struct SealStatus: Tool {
     var input: String
     @Flag(help: "Read everything, and check that it is authentic; needs a key.")
     var verify = false
+    @Option(
+        help: ArgumentHelp(
+            "Of an image: refuse one that is older than this anchor, and say how much was changed since; needs a key.",
+            valueName: "anchor"),
+        transform: Anchor.parse)
+    var since: Anchor?
     @OptionGroup var keyOptions: KeyOptions
+    @OptionGroup var hashOptions: HashOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if hashOptions.hash != nil, !verify {
+            throw ValidationError("--hash goes with --verify, which reads everything")
+        }
+    }
 
     func perform(_ run: ToolRun) throws {
         let sealed = try SealedInput(input)
@@ -34,14 +47,15 @@ struct SealStatus: Tool {
         var answer = Answer(sealed.envelope)
         // What is known is told even where a key does not fit or bytes are not authentic.
         defer { report(answer, sealed.path, run) }
-        guard verify || keyOptions.isGiven else { return }
+        guard verify || since != nil || keyOptions.isGiven else { return }
         if verify { answer.isVerified = false }
         let progress = Progress(
             "seal-status", total: sealed.byteCount ?? 0, output: output, options: progressOptions)
         defer { progress.end() }
+        try sealed.envelope.refuse(since, by: "--since", path: sealed.path)
         switch sealed.envelope.kind {
         case .stream: try check(try sealed.stream(keyOptions), &answer, progress, run)
-        case .image: try check(try sealed.image(keyOptions), &answer, progress)
+        case .image: try check(try sealed.image(keyOptions, anchor: since), &answer, progress, run)
         }
     }
 
@@ -51,26 +65,40 @@ struct SealStatus: Tool {
         answer.envelope = reader.envelope
         answer.isAuthentic = true
         guard verify else { return }
-        var length: UInt64 = 0
-        try reader.forEachPiece { (piece) throws(DiskError) in
-            length += UInt64(piece.byteCount)
-            progress.update(length)
+        let sink = HashingSink(nil, hashOptions.algorithms)
+        let length = try StreamContents(reader).run { offset, bytes in
+            try sink.data(offset, bytes)
+            progress.update(offset + UInt64(bytes.byteCount))
         }
+        try finish(sink, &answer, reader.path, run)
         (answer.byteCount, answer.isComplete, answer.isVerified) = (length, reader.isComplete, true)
         do throws(DiskError) { try reader.requireEnd() } catch { run.noteOpenStream(error) }
     }
 
-    private func check(_ image: SealedImage, _ answer: inout Answer, _ progress: Progress) throws {
+    private func check(
+        _ image: SealedImage, _ answer: inout Answer, _ progress: Progress, _ run: ToolRun
+    ) throws {
         answer.envelope = image.envelope
         answer.isAuthentic = true
         (answer.byteCount, answer.anchor) = (image.byteCount(), image.anchor)
+        if let since { answer.changes = try Answer.Changes(image, since: since) }
         guard verify else { return }
         let total = image.byteCount()
+        let sink = HashingSink(nil, hashOptions.algorithms)
         _ = try FileContents(image).run { offset, bytes in
+            try sink.data(offset, bytes)
             progress.update(offset + UInt64(bytes.byteCount), of: total)
-        } zeros: { _, _ in
+        } zeros: { offset, count in
+            try sink.zeros(offset, count)
         }
+        try finish(sink, &answer, image.path, run)
         answer.isVerified = true
+    }
+
+    private func finish(_ sink: HashingSink, _ answer: inout Answer, _ path: String, _ run: ToolRun) throws {
+        try sink.finish()
+        answer.hashes = sink
+        run.addHashes(sink.hashes.map { (name: "contents_\($0.name)", hex: $0.hex) }, toInput: path)
     }
 
     private func report(_ answer: Answer, _ path: String, _ run: ToolRun) {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import BlockIO
 import ByteCodec
-import Digest
 import DiskModel
 import ImageChain
 import SealedFile
@@ -17,6 +16,7 @@ struct Seal: Tool {
               seal -R age1… -o log.hrl.sealed log.hrl
               tar c state | seal -p > state.tar.sealed
               seal --image -R operators.txt -o disk.raw.sealed disk.raw
+              seal --append -i key.txt -o journal.sealed more.txt
 
             A stream is written from its start to its end, through pipes too. With --image the result can be read and \
             written anywhere. Compress before sealing: what is sealed does not get smaller. unseal opens it.
@@ -40,7 +40,18 @@ struct Seal: Tool {
         help: ArgumentHelp("Chunks of a sealed image: 4K to 64K, by default 16K.", valueName: "size"),
         transform: ByteQuantity.parse)
     var chunk: ByteQuantity?
+    @Flag(help: "Add to the sealed stream in -o FILE, in place; the keys given open it.")
+    var append = false
+    @Option(
+        name: [.customShort("i"), .long],
+        help: ArgumentHelp(
+            "With --append: an age identity file, AGE-SECRET-KEY-1…; repeatable.", valueName: "file"),
+        completion: .file())
+    var identity: [String] = []
+    @Flag(help: "Check everything and say what would be made; write nothing.")
+    var dryRun = false
     @OptionGroup var sealOptions: SealOptions
+    @OptionGroup var hashOptions: HashOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
@@ -53,6 +64,10 @@ struct Seal: Tool {
             throw ValidationError("--json needs -o FILE: standard output carries what is sealed")
         }
         if image, writesToStandardOutput { throw ValidationError("--image needs -o FILE: it is not written in order") }
+        try append ? checkAppending() : sealOptions.check()
+        if !append, !identity.isEmpty {
+            throw ValidationError("-i goes with --append: to seal takes the public key, -R")
+        }
         guard let chunk else { return }
         let isChunk = (4096...65536).contains(chunk.byteCount) && chunk.byteCount.nonzeroBitCount == 1
         guard image, isChunk else {
@@ -60,13 +75,30 @@ struct Seal: Tool {
         }
     }
 
+    private func checkAppending() throws {
+        if writesToStandardOutput { throw ValidationError("--append needs -o FILE: the stream that gets more") }
+        if image || replaces {
+            throw ValidationError("--append adds to a stream that is there: leave out --image and -f")
+        }
+        if sealOptions.recipientOptions.namesNewKeys {
+            throw ValidationError("--append keeps the stream's keys: leave out -R and --pbkdf2")
+        }
+    }
+
     func perform(_ run: ToolRun) throws {
-        if outputFile == nil { try refuseTerminal(run.out, path: inputName) }
+        if outputFile == nil, !dryRun { try refuseTerminal(run.out, path: inputName) }
         let source = readsStandardInput ? nil : try PosixFile(inputName)
         run.addInput(inputName, byteCount: try source?.byteCount())
+        if !writesToStandardOutput, let path = outputFile {
+            if !readsStandardInput { try refuseOverwriting(path, [inputName], "the input") }
+            try run.refuseOverwritingCaseLog(path)
+        }
+        guard !dryRun else { return try rehearse(source, run) }
+        if append, let path = outputFile { return try appendInput(source, to: path, run) }
         let made = try makeOutput(run)
-        let byteCount = try copy(source, to: made, run)
-        report(made, byteCount, run)
+        let sink = HashingSink(made, hashOptions.algorithms)
+        let byteCount = try copy(source, to: sink, run)
+        report(made, sink, byteCount, run)
     }
 
     /// The output's name is checked before anybody is asked for a passphrase.
@@ -74,15 +106,13 @@ struct Seal: Tool {
         guard !writesToStandardOutput, let path = outputFile else {
             return try SealedStreamOutput(to: run.out, for: try sealOptions.secrets(for: inputName))
         }
-        if !readsStandardInput { try refuseOverwriting(path, [inputName], "the input") }
-        try run.refuseOverwritingCaseLog(path)
         let pending = try PendingFile(path, replaces: replaces)
         let secrets = try sealOptions.secrets(for: path)
         guard image else { return try SealedStreamOutput(to: pending, for: secrets) }
         return try SealedImageOutput(to: pending, for: secrets, chunkByteCount: chunk.map { Int($0.byteCount) })
     }
 
-    private func copy(_ source: PosixFile?, to sink: any SealedOutput, _ run: ToolRun) throws -> UInt64 {
+    func copy(_ source: PosixFile?, to sink: HashingSink, _ run: ToolRun) throws -> UInt64 {
         let progress = Progress(
             "seal", total: try source?.byteCount() ?? 0, output: output, options: progressOptions)
         defer { progress.end() }
@@ -100,7 +130,7 @@ struct Seal: Tool {
         return byteCount
     }
 
-    private func copyStandardInput(to sink: any SealedOutput) throws -> UInt64 {
+    private func copyStandardInput(to sink: HashingSink) throws -> UInt64 {
         let buffer = IOBuffer(byteCount: 1 << 20)
         var offset: UInt64 = 0
         while true {
@@ -113,21 +143,5 @@ struct Seal: Tool {
         }
         try sink.finish()
         return offset
-    }
-
-    private func report(_ made: any SealedOutput, _ byteCount: UInt64, _ run: ToolRun) {
-        guard !writesToStandardOutput, let path = outputFile else { return }
-        run.addOutput(path, byteCount: made.byteCount)
-        run.result = [
-            "output": .string(path), "kind": .string(made.kind), "container_id": .string(made.containerID.hexadecimal),
-            "length": .unsigned(byteCount), "file_size": .unsigned(made.byteCount),
-            "chunk_size": .integer(Int64(made.chunkByteCount)), "keys": .integer(Int64(made.keyCount)),
-            "anchor": .optional(made.anchor?.description),
-        ]
-        guard !output.json, !output.quiet else { return }
-        let size = Quantity.bytes(byteCount, plain: output.bytes)
-        try? run.out.line(
-            "\(printable(path)): sealed \(made.kind) of \(size), for \(counted(made.keyCount, "key", "keys"))")
-        if let anchor = made.anchor { try? run.out.line("  anchor \(anchor)") }
     }
 }

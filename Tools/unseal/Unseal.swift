@@ -38,14 +38,10 @@ struct Unseal: Tool {
     @Option(
         help: ArgumentHelp(
             "Of an image: refuse one that is older than this, or another, as seal-status told it.", valueName: "text"),
-        transform: { text in
-            guard let anchor = Anchor(text) else {
-                throw ValidationError("an anchor is written sealed1:ID:GENERATION:DIGEST, as seal-status prints it")
-            }
-            return anchor
-        })
+        transform: Anchor.parse)
     var anchor: Anchor?
     @OptionGroup var keyOptions: KeyOptions
+    @OptionGroup var hashOptions: HashOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
@@ -62,6 +58,8 @@ struct Unseal: Tool {
         var byteCount: UInt64
         var isComplete = true
         var anchor: Anchor?
+        /// Where it went.
+        var sink: HashingSink
     }
 
     func perform(_ run: ToolRun) throws {
@@ -76,37 +74,22 @@ struct Unseal: Tool {
             case .stream: try openStream(sealed, progress, run)
             case .image: try openImage(sealed, progress, run)
             }
-        report(opened, sealed.envelope, run)
+        report(opened, sealed, run)
     }
 
     // MARK: Streams
 
     private func openStream(_ sealed: SealedInput, _ progress: Progress, _ run: ToolRun) throws -> Opened {
-        guard anchor == nil else {
-            throw DiskError(.refused, path: sealed.path, "is a stream, which has no anchor", hint: "leave out --anchor")
-        }
+        try sealed.envelope.refuse(anchor, by: "--anchor", path: sealed.path)
         let sink = try makeSink(sealed, run)
         let reader = try sealed.stream(keyOptions)
-        let byteCount = try copy(reader, to: sink) { if sealed.file != nil { progress.update($0) } }
+        let byteCount = try StreamContents(reader).run { offset, bytes in
+            try sink.data(offset, bytes)
+            if sealed.file != nil { progress.update(offset + UInt64(bytes.byteCount)) }
+        }
         if !reader.isComplete { try noteOpen(reader, run) }
         try sink.finish()
-        return Opened(byteCount: byteCount, isComplete: reader.isComplete)
-    }
-
-    private func copy(
-        _ reader: SealedStreamReader, to sink: any ContentsSink, progress: (UInt64) -> Void
-    ) throws -> UInt64 {
-        let buffer = IOBuffer(byteCount: 1 << 20)
-        var offset: UInt64 = 0
-        while true {
-            let count = try buffer.withMutableBytes(0..<buffer.byteCount) { (bytes) throws(DiskError) in
-                try reader.read(into: &bytes)
-            }
-            guard count > 0 else { return offset }
-            try sink.data(offset, buffer.bytes(0..<count))
-            offset += UInt64(count)
-            progress(offset)
-        }
+        return Opened(byteCount: byteCount, isComplete: reader.isComplete, sink: sink)
     }
 
     private func noteOpen(_ reader: SealedStreamReader, _ run: ToolRun) throws {
@@ -134,26 +117,34 @@ struct Unseal: Tool {
             progress.update(offset + count, of: total)
         }
         try sink.finish()
-        return Opened(byteCount: byteCount, anchor: image.anchor)
+        return Opened(byteCount: byteCount, anchor: image.anchor, sink: sink)
     }
 
-    private func makeSink(_ sealed: SealedInput, _ run: ToolRun) throws -> any ContentsSink {
-        guard !writesToStandardOutput, let path = outputFile else { return StreamSink(run.out) }
+    private func makeSink(_ sealed: SealedInput, _ run: ToolRun) throws -> HashingSink {
+        func hashing(_ sink: any ContentsSink) -> HashingSink { HashingSink(sink, hashOptions.algorithms) }
+        guard !writesToStandardOutput, let path = outputFile else { return hashing(StreamSink(run.out)) }
         if sealed.file != nil { try refuseOverwriting(path, [sealed.path], "the input") }
         try run.refuseOverwritingCaseLog(path)
-        return try SparseFileSink(path, replaces: replaces)
+        return hashing(try SparseFileSink(path, replaces: replaces))
     }
 
-    private func report(_ opened: Opened, _ envelope: Envelope, _ run: ToolRun) {
-        guard !writesToStandardOutput, let path = outputFile else { return }
-        run.addOutput(path, byteCount: opened.byteCount)
+    private func report(_ opened: Opened, _ sealed: SealedInput, _ run: ToolRun) {
+        let (sink, envelope) = (opened.sink, sealed.envelope)
+        run.addHashes(sink.hashes.map { (name: "contents_\($0.name)", hex: $0.hex) }, toInput: sealed.path)
+        guard !writesToStandardOutput, let path = outputFile else {
+            for line in sink.lines(sealed.path) { printError(line) }
+            return
+        }
+        run.addOutput(path, byteCount: opened.byteCount, hashes: sink.hashes)
         let kind = envelope.kind == .stream ? "stream" : "image"
         run.result = [
             "output": .string(path), "kind": .string(kind), "container_id": .string(envelope.containerID.hexadecimal),
             "length": .unsigned(opened.byteCount), "complete": .bool(opened.isComplete),
-            "anchor": .optional(opened.anchor?.description),
+            "anchor": .optional(opened.anchor?.description), "hashes": sink.document,
         ]
-        guard !output.json, !output.quiet else { return }
+        guard !output.json else { return }
+        for line in sink.lines(path) { try? run.out.line(line) }
+        guard !output.quiet else { return }
         let size = Quantity.bytes(opened.byteCount, plain: output.bytes)
         try? run.out.line("\(printable(path)): \(size) of a sealed \(kind), authentic")
     }

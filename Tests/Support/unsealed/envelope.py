@@ -48,6 +48,8 @@ class Envelope:
         (_, _, self.suite, self.kind, count, _, _, _, self.chunk_size, self.container_id, self.sequence,
          self.creation_time) = HEADER.unpack(data[:HEADER.size])
         self.data = data
+        if count == 0:
+            raise Malformed("SEAL011", "its keys were erased")
         sizes = {1: [65536], 2: [4096, 8192, 16384, 32768, 65536]}
         if self.chunk_size not in sizes.get(self.kind, []) or not 1 <= count <= 32:
             raise Malformed("SEAL003", f"kind {self.kind}, chunks of {self.chunk_size}, {count} slots")

@@ -1,12 +1,11 @@
-import BlockIO
+public import BlockIO
 import ByteCodec
 import ChangeLog
 import DiskModel
-import SealedFile
-import Toolbox
+public import SealedFile
 
 /// A sealed file in the making.
-protocol SealedOutput: ContentsSink {
+public protocol SealedOutput: ContentsSink {
     var kind: String { get }
     /// 16 bytes.
     var containerID: [UInt8] { get }
@@ -19,7 +18,7 @@ protocol SealedOutput: ContentsSink {
 }
 
 /// A sealed stream, to a pipe or into a new file.
-final class SealedStreamOutput: SealedOutput {
+public final class SealedStreamOutput: SealedOutput {
     /// Bytes so far.
     private final class Counter {
         var byteCount: UInt64 = 0
@@ -28,14 +27,14 @@ final class SealedStreamOutput: SealedOutput {
     private let writer: SealedStreamWriter
     private let pending: PendingFile?
     private let written = Counter()
-    let keyCount: Int
-    let kind = "stream"
-    let chunkByteCount = Envelope.streamSegmentByteCount
-    let anchor: Anchor? = nil
-    var containerID: [UInt8] { writer.containerID }
-    var byteCount: UInt64 { written.byteCount }
+    public let keyCount: Int
+    public let kind = "stream"
+    public let chunkByteCount = Envelope.streamSegmentByteCount
+    public let anchor: Anchor? = nil
+    public var containerID: [UInt8] { writer.containerID }
+    public var byteCount: UInt64 { written.byteCount }
 
-    init(to pending: PendingFile, for secrets: [SlotKey]) throws {
+    public init(to pending: PendingFile, for secrets: [SlotKey]) throws {
         let (file, written) = (pending.file, written)
         (self.pending, keyCount) = (pending, secrets.count)
         writer = try SealedStreamWriter(
@@ -46,7 +45,7 @@ final class SealedStreamOutput: SealedOutput {
         }
     }
 
-    init(to out: OutputStream, for secrets: [SlotKey]) throws {
+    public init(to out: OutputStream, for secrets: [SlotKey]) throws {
         (pending, keyCount) = (nil, secrets.count)
         let path = Self.standardOutput
         writer = try SealedStreamWriter(for: secrets, creationTime: UInt64(max(0, ToolRun.now())), path: path) {
@@ -62,37 +61,31 @@ final class SealedStreamOutput: SealedOutput {
         }
     }
 
-    func data(_ offset: UInt64, _ bytes: RawSpan) throws { try writer.write(bytes) }
+    public func data(_ offset: UInt64, _ bytes: RawSpan) throws { try writer.write(bytes) }
 
-    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {
-        let zeros = [UInt8].zeros(Int(min(byteCount, 1 << 20)))
-        var left = byteCount
-        while left > 0 {
-            let count = Int(min(left, UInt64(zeros.count)))
-            try writer.write(zeros.rawBytes.extracting(0..<count))
-            left -= UInt64(count)
-        }
+    public func zeros(_ offset: UInt64, _ byteCount: UInt64) throws {
+        try forEachRunOfZeros(byteCount) { zeros in try writer.write(zeros) }
     }
 
-    func finish() throws {
+    public func finish() throws {
         try writer.finish()
         try pending?.commit()
     }
 }
 
 /// A sealed image in a new file. Zeros are no chunks.
-final class SealedImageOutput: SealedOutput {
+public final class SealedImageOutput: SealedOutput {
     private let image: SealedImage
     private let pending: PendingFile
     private var end: UInt64 = 0
-    private(set) var byteCount: UInt64 = 0
-    private(set) var anchor: Anchor?
-    let keyCount: Int
-    let kind = "image"
-    var chunkByteCount: Int { image.chunkByteCount }
-    var containerID: [UInt8] { image.envelope.containerID }
+    public private(set) var byteCount: UInt64 = 0
+    public private(set) var anchor: Anchor?
+    public let keyCount: Int
+    public let kind = "image"
+    public var chunkByteCount: Int { image.chunkByteCount }
+    public var containerID: [UInt8] { image.envelope.containerID }
 
-    init(to pending: PendingFile, for secrets: [SlotKey], chunkByteCount: Int?) throws {
+    public init(to pending: PendingFile, for secrets: [SlotKey], chunkByteCount: Int?) throws {
         // Its own order of flushes is of no use before it has a name.
         image = try SealedImage.create(
             on: DraftFile(pending.file), for: secrets,
@@ -101,20 +94,31 @@ final class SealedImageOutput: SealedOutput {
         (self.pending, keyCount) = (pending, secrets.count)
     }
 
-    func data(_ offset: UInt64, _ bytes: RawSpan) throws {
+    public func data(_ offset: UInt64, _ bytes: RawSpan) throws {
         try forEachNonzeroRun(in: bytes, granularity: chunkByteCount) { run in
             try image.write(bytes.extracting(run), at: offset + UInt64(run.lowerBound))
         }
         end = offset + UInt64(bytes.byteCount)
     }
 
-    func zeros(_ offset: UInt64, _ byteCount: UInt64) throws { end = offset + byteCount }
+    public func zeros(_ offset: UInt64, _ byteCount: UInt64) throws { end = offset + byteCount }
 
-    func finish() throws {
+    public func finish() throws {
         try image.resize(to: end)
         try image.close()
         byteCount = try pending.file.byteCount()
         anchor = image.anchor
         try pending.commit()
+    }
+}
+
+/// So many zeros in pieces.
+public func forEachRunOfZeros(_ byteCount: UInt64, _ body: (RawSpan) throws -> Void) rethrows {
+    let zeros = [UInt8].zeros(Int(min(byteCount, 1 << 20)))
+    var left = byteCount
+    while left > 0 {
+        let count = Int(min(left, UInt64(zeros.count)))
+        try body(zeros.rawBytes.extracting(0..<count))
+        left -= UInt64(count)
     }
 }
