@@ -13,13 +13,15 @@ public struct ClosedLogs: Sendable {
     /// Opens logs.
     /// - Parameters:
     ///   - isChain: whether to put them in the order of their chain; else they keep the one given.
+    ///   - files: opens the logs, and what is sealed.
     ///   - opened: is told of each log as soon as it is open.
     /// - Throws: `DiskError`: as `LogReader.init` for the first log that cannot be opened, and as `LogChainOrder.init`.
     public init(
-        _ paths: [String], _ options: HRLReadOptions = .init(), isChain: Bool, opened: (LogReader) -> Void = { _ in }
+        _ paths: [String], _ options: HRLReadOptions = .init(), isChain: Bool, _ files: FileOpener = .plain,
+        opened: (LogReader) -> Void = { _ in }
     ) throws(DiskError) {
         for path in paths {
-            let reader = try Self.open(path, options)
+            let reader = try Self.open(path, options, files)
             opened(reader)
             readers.append(reader)
         }
@@ -60,11 +62,10 @@ public struct ClosedLogs: Sendable {
         return nil
     }
 
-    private static func open(_ path: String, _ options: HRLReadOptions) throws(DiskError) -> LogReader {
-        do throws(DiskError) {
-            let file = try diskErrors(path) { try PosixFile(path) }
-            return try LogReader(file, options: options)
-        } catch {
+    private static func open(
+        _ path: String, _ options: HRLReadOptions, _ files: FileOpener
+    ) throws(DiskError) -> LogReader {
+        do throws(DiskError) { return try LogReader(try files.open(path).contents, options: options) } catch {
             var error = error
             // Not closed, or cut off since.
             if error.isUnclosedLog || error.formatError?.code == .hrlEndOfLog {

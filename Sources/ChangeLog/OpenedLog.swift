@@ -11,9 +11,10 @@ public struct OpenedLog: Sendable {
     public private(set) var recoveredWriteCount: UInt64?
     public private(set) var recoveryFindings: [Finding] = []
 
+    /// - Parameter files: opens the log, and what is sealed.
     /// - Throws: `DiskError`; HRL044 for an unclosed log with several possible ends.
-    public init(_ path: String, _ options: HRLReadOptions) throws(DiskError) {
-        let file = try diskErrors(path) { try PosixFile(path) }
+    public init(_ path: String, _ options: HRLReadOptions, _ files: FileOpener = .plain) throws(DiskError) {
+        let file = try files.open(path).contents
         do throws(DiskError) {
             reader = try LogReader(file, options: options)
             return

@@ -1,5 +1,5 @@
 public import ArgumentParser
-import BlockIO
+public import BlockIO
 public import ByteCodec
 import Digest
 public import DiskModel
@@ -81,6 +81,11 @@ public final class ToolRun {
     /// Notes an input file for the document and the case log.
     public func addInput(_ path: String, byteCount: UInt64?, hashes: [(name: String, hex: String)] = []) {
         inputList.append(Self.fileEntry(path, byteCount, hashes))
+    }
+
+    /// The same of an open file; the size is that of the host's file, also where its contents are sealed.
+    public func addInput(_ file: any BlockFile) {
+        addInput(file.path, byteCount: try? (file.storage ?? file).byteCount())
     }
 
     /// Adds hashes to an input noted before.

@@ -53,19 +53,20 @@ struct HRLApply: Tool {
     @Flag(help: "Check everything and say what would be done; write nothing.")
     var dryRun = false
     @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if force, undo == nil { throw ValidationError("-f replaces what stands at --undo, which is missing") }
+        if newSeal.isGiven, undo == nil { throw ValidationError("--seal and --seal-to go with --undo") }
     }
 
     func perform(_ run: ToolRun) throws {
         raiseOpenFileLimit(for: logs.count)
         let options = HRLReadOptions(accepting: imageOptions.openOptions.accepted)
-        let opened = try ClosedLogs(logs, options, isChain: !unlinked) {
-            run.addInput($0.file.path, byteCount: $0.fileByteCount)
-        }
+        let files = imageOptions.openOptions.files
+        let opened = try ClosedLogs(logs, options, isChain: !unlinked, files) { run.addInput($0.file) }
         run.warn(to, opened.findings)
         for log in opened.undoLogsAmongOthers {
             run.warn(log.file.path, "is an undo log among others: it takes back what those before it write")

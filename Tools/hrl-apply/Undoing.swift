@@ -57,7 +57,7 @@ extension HRLApply {
     /// - Returns: what was saved without a name, to be committed before anything is overwritten; nil where it has one.
     func saveUndo(
         _ path: String, _ effect: LogEffect, of chain: ImageChain, _ progress: Progress, _ run: ToolRun
-    ) throws -> (UndoOutcome?, PendingFile?) {
+    ) throws -> (UndoOutcome?, OutputFile?) {
         guard UndoLog.Identity(of: effect) != nil else { return (nil, nil) }
         let place = try undoPlace(path, effect, on: chain)
         if case .reusable(let log) = place {
@@ -65,7 +65,7 @@ extension HRLApply {
             return (reused(log, at: path, run), nil)
         }
         // Behind a symbolic link, the file that it leads to is the one to be replaced.
-        let pending = try PendingFile(place == nil ? path : realPath(path), replaces: place != nil)
+        let pending = try undoOutput(place == nil ? path : realPath(path), replaces: place != nil, chain)
         progress.begin("hrl-apply: saving", total: effect.isWhole ? effect.firstByteCount : effect.byteCount)
         let identity = chain.leaf.identity
         do throws(DiskError) {
@@ -81,12 +81,12 @@ extension HRLApply {
     }
 
     /// Gives what was saved its name.
-    func commit(_ pending: PendingFile, _ saved: UndoOutcome, _ run: ToolRun) throws {
-        do { try pending.commit() } catch {
+    func commit(_ pending: OutputFile, _ saved: UndoOutcome, _ run: ToolRun) throws {
+        do throws(DiskError) { try diskErrors(saved.path, "saving") { try pending.commit() } } catch {
             // What stood there may be gone: the folder's flush comes after the new name.
-            throw unsaved(DiskError(error, doing: "saving"), saved.path, isInTheWay: false)
+            throw unsaved(error, saved.path, isInTheWay: false)
         }
-        run.addOutput(saved.path, byteCount: try pending.file.byteCount())
+        run.addOutput(saved.path, byteCount: try pending.host.byteCount())
         guard let why = saved.replaced else { return }
         run.warn(saved.path, "\(why); -f replaced it by what the image held before this run")
     }
@@ -133,7 +133,7 @@ extension HRLApply {
             try refuseLinkToNothing(path)
             return nil
         }
-        let place = try UndoLogPlace(of: file, for: effect, on: chain, diskID: chain.diskID)
+        let place = try judgeUndo(file, effect, on: chain)
         guard case .other(var error) = place else { return place }
         guard !force else { return place }
         let risk = "-f replaces it, which after an interrupted run would save bytes that are already new"

@@ -16,12 +16,14 @@ struct CheckedLog {
     private(set) var recoveryFindings: [Finding] = []
     let accepted: Set<FormatError.Code>
 
+    /// - Parameter opened: not kept, unless the log was not closed: there may be more logs than a process may have files.
     /// - Throws: `DiskError` for failed I/O, and for a file that is no log.
-    init(_ path: String, _ base: BaseImage?, accepted: Set<FormatError.Code>, _ progress: Progress) throws(DiskError) {
+    init(
+        _ opened: OpenedFile, _ base: BaseImage?, accepted: Set<FormatError.Code>, _ progress: Progress
+    ) throws(DiskError) {
+        let (path, file) = (opened.path, opened.contents)
         self.path = path
         self.accepted = accepted
-        // Not kept open: there may be more logs than a process may have files.
-        let file = try diskErrors(path) { try PosixFile(path) }
         byteCount = try diskErrors(path) { try file.byteCount() }
         check = try checkLog(file, virtualByteCount: base?.virtualByteCount, dataWriteGUID: base?.dataWriteGUID)
         guard let header = check.header else {

@@ -42,30 +42,33 @@ struct HRLCheck: Tool {
     @Flag(help: "With --recover: say what would be written; write nothing.")
     var dryRun = false
     @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if recover != nil, logs.count != 1 { throw ValidationError("--recover takes one log") }
-        if recover == nil, pick != nil || replaces || dryRun {
-            throw ValidationError("--pick, -f and --dry-run go with --recover")
+        if recover == nil, pick != nil || replaces || dryRun || newSeal.isGiven {
+            throw ValidationError("--pick, -f, --seal, --seal-to and --dry-run go with --recover")
         }
     }
 
     func perform(_ run: ToolRun) throws {
-        let image = try base.map { try BaseImage($0, imageOptions.openOptions, run) }
+        let options = imageOptions.openOptions
+        let image = try base.map { try BaseImage($0, options, run) }
         let progress = Progress("hrl-check", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         var checked: [CheckedLog] = []
         for path in logs {
             do {
-                let log = try CheckedLog(path, image, accepted: imageOptions.openOptions.accepted, progress)
-                run.addInput(path, byteCount: log.byteCount)
+                let file = try options.files.open(path)
+                let log = try CheckedLog(file, image, accepted: options.accepted, progress)
+                run.addInput(path, byteCount: try file.host.byteCount())
                 checked.append(log)
                 run.raise(log.status)
             } catch { run.fail(error) }
         }
-        let order = checked.count > 1 ? CheckedChain(checked, accepted: imageOptions.openOptions.accepted) : nil
+        let order = checked.count > 1 ? CheckedChain(checked, accepted: options.accepted) : nil
         if let order { run.raise(order.status) }
         progress.end()
         report(checked, order, image, run)
@@ -84,9 +87,9 @@ struct BaseImage {
 
     /// Opens the image alone: its size and identity are its own, whatever its parents are.
     init(_ path: String, _ options: OpenOptions, _ run: ToolRun) throws {
-        let file = try PosixFile(path)
-        let layer = try ImageOpener.layer(reading: file, options)
-        run.addInput(path, byteCount: try file.byteCount())
+        let file = try options.files.open(path)
+        let layer = try ImageOpener.layer(reading: file.contents, options)
+        run.addInput(path, byteCount: try file.host.byteCount())
         run.warn(path, layer.findings)
         if layer.hasReplayedLog { run.noteReplayedLog(path) }
         (self.path, format, virtualByteCount) = (path, layer.format, layer.geometry.virtualByteCount)

@@ -12,7 +12,8 @@ extension HRLCheck {
             throw DiskError(.refused, path: log.path, "the log was closed: there is nothing to recover")
         }
         try refuseOverwriting(path, log, run)
-        let found = try log.recovered ?? HRL.recover(unclosed: try PosixFile(log.path))
+        let file = try imageOptions.openOptions.files.open(log.path)
+        let found = try log.recovered ?? HRL.recover(unclosed: file.contents)
         let candidate: RecoveredLog.Candidate
         do throws(DiskError) { candidate = try found.candidate(at: pick?.byteCount) } catch {
             var error = error
@@ -25,7 +26,7 @@ extension HRLCheck {
         }
         let findings = try found.findings(for: candidate)
         run.warn(log.path, findings)
-        if !dryRun { try write(found, candidate, to: path, progress, run) }
+        if !dryRun { try write(found, candidate, of: file, to: path, progress, run) }
         run.raise(.partial)
         report(recovered: candidate, findings, to: path, run)
     }
@@ -40,17 +41,18 @@ extension HRLCheck {
         try Toolbox.refuseOverwriting(path, parents, "a parent of the base")
     }
 
+    /// - Parameter log: the copy is sealed as it is, unless the options say for whom.
     private func write(
-        _ found: RecoveredLog, _ candidate: RecoveredLog.Candidate, to path: String, _ progress: Progress,
-        _ run: ToolRun
+        _ found: RecoveredLog, _ candidate: RecoveredLog.Candidate, of log: OpenedFile, to path: String,
+        _ progress: Progress, _ run: ToolRun
     ) throws {
-        let pending = try PendingFile(path, replaces: replaces)
+        let made = try newSeal.output(path, replaces: replaces, imageOptions.keyOptions, like: log)
         progress.begin("hrl-check: copying", total: candidate.endOfLog)
         try found.writeClosedCopy(
-            of: candidate, to: pending.file, time: DiskTimestamp(unixSeconds: ToolRun.now())
+            of: candidate, to: made.file, time: DiskTimestamp(unixSeconds: ToolRun.now())
         ) { done, _ in progress.update(done) }
-        try pending.commit()
+        try made.commit()
         progress.end()
-        run.addOutput(path, byteCount: candidate.endOfLog)
+        run.addOutput(path, byteCount: try made.host.byteCount())
     }
 }

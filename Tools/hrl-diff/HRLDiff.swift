@@ -49,6 +49,7 @@ struct HRLDiff: Tool {
     @Flag(help: "Compare and say what would be written; write nothing.")
     var dryRun = false
     @OptionGroup var imageOptions: ImageOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
@@ -76,12 +77,12 @@ struct HRLDiff: Tool {
         }
         try refuseOverwriting(oldDisk, newDisk)
         try run.refuseOverwritingCaseLog(outputFile)
-        let pending = try PendingFile(outputFile, replaces: replaces)
-        let (writer, found) = try write(oldDisk, newDisk, to: DraftFile(pending.file), options, progress)
+        let made = try newSeal.output(outputFile, replaces: replaces, imageOptions.keyOptions)
+        let (writer, found) = try write(oldDisk, newDisk, to: DraftFile(made.file), options, progress)
         try checkUnchanged(oldDisk, newDisk)
-        try pending.commit()
+        try made.commit()
         progress.end()
-        run.addOutput(outputFile, byteCount: try pending.file.byteCount())
+        run.addOutput(outputFile, byteCount: try made.host.byteCount())
         report(writer, found, newDisk, run)
     }
 
@@ -127,15 +128,17 @@ struct HRLDiff: Tool {
     }
 
     private func previousLog(_ path: String, _ run: ToolRun) throws -> LogHeader {
-        do {
+        do throws(DiskError) {
+            let options = imageOptions.openOptions
             let reader = try LogReader(
-                try PosixFile(path), options: HRLReadOptions(accepting: imageOptions.openOptions.accepted))
+                try options.files.open(path).contents, options: HRLReadOptions(accepting: options.accepted))
             try reader.checkApplicable()
-            run.addInput(path, byteCount: reader.fileByteCount)
+            run.addInput(reader.file)
             run.warn(path, reader.findings)
             return reader.header
-        } catch var error as DiskError where error.isUnclosedLog {
-            error.hint = "nothing can be chained after a log that was not closed"
+        } catch {
+            var error = error
+            if error.isUnclosedLog { error.hint = "nothing can be chained after a log that was not closed" }
             throw error
         }
     }

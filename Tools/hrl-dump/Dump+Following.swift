@@ -11,9 +11,16 @@ extension Dump {
     /// Shows a log while it grows, until it is closed or a signal asks for the end.
     func follow(_ path: String) throws {
         do throws(DiskError) {
-            let file = try diskErrors(path) { try PosixFile(path) }
+            let opened = try open(toFollow: path)
+            let file = opened.contents
             let header = try LogHeader(from: file)
             guard !header.isClosed else { return try dump(closed: path) }
+            guard !opened.isSealed else {
+                throw DiskError(
+                    .refused, path: path,
+                    "is sealed and not closed: a sealed log cannot be followed, since reading it "
+                        + "keeps its writer away", hint: "without --follow what is there now is shown")
+            }
             let size = try diskErrors(path) { try file.byteCount() }
             run.addInput(path, byteCount: size)
             let tail = try diskErrors(path) { try LogTail(file, header) }
@@ -23,6 +30,16 @@ extension Dump {
                 guard Waiting.sleep() else { return try endUnclosed(tail) }
             }
         } catch { try fail(error) }
+    }
+
+    private func open(toFollow path: String) throws(DiskError) -> OpenedFile {
+        do throws(DiskError) { return try files.open(path) } catch {
+            guard error.kind == .busy else { throw error }
+            var error = error
+            // Readers of a plain log take no lock: only a sealed one is busy.
+            error.hint = "a sealed log cannot be followed: it is read when its writer is done"
+            throw error
+        }
     }
 
     /// A signal ended the following: what is there and was not shown.

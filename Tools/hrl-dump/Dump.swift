@@ -29,6 +29,7 @@ final class Dump {
     private let style: Style
     private let filter: WriteFilter
     let options: HRLReadOptions
+    let files: FileOpener
     private var shown = Totals()
     private var unique = UniqueBytes()
     private var problemCount: UInt64 = 0
@@ -38,16 +39,20 @@ final class Dump {
     private var digest: FindingDigest
     var isComplete = true
 
-    init(_ run: ToolRun, _ rows: RowWriter, _ style: Style, _ filter: WriteFilter, _ options: HRLReadOptions) {
-        (self.run, self.rows, self.style, self.filter, self.options) = (run, rows, style, filter, options)
+    init(
+        _ run: ToolRun, _ rows: RowWriter, _ style: Style, _ filter: WriteFilter, _ options: HRLReadOptions,
+        _ files: FileOpener
+    ) {
+        (self.run, self.rows, self.style, self.filter) = (run, rows, style, filter)
+        (self.options, self.files) = (options, files)
         digest = FindingDigest(of: run.findingBudget)
     }
 
     /// Shows a log, as far as it can be read.
     func dump(_ path: String) throws {
         do throws(DiskError) {
-            let opened = try OpenedLog(path, options)
-            run.addInput(path, byteCount: opened.reader.fileByteCount)
+            let opened = try OpenedLog(path, options, files)
+            run.addInput(opened.reader.file)
             try show(opened)
         } catch let error { try fail(error) }
     }
@@ -229,7 +234,7 @@ final class Dump {
 
     private func countAgain(_ path: String) {
         // What can be shown of a damaged log was counted the same way the first time.
-        guard let log = try? OpenedLog(path, options) else { return }
+        guard let log = try? OpenedLog(path, options, files) else { return }
         _ = try? log.reader.forEachWrite(verifyingData: false) { write in
             guard filter.admits(WriteRecord(write)) else { return }
             unique.add(write.diskRange)

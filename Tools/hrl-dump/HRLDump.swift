@@ -52,6 +52,7 @@ struct HRLDump: Tool {
     @Flag(help: "Wait for more until the log is closed.")
     var follow = false
     @OptionGroup var acceptOptions: AcceptOptions
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -82,7 +83,7 @@ struct HRLDump: Tool {
         if let number { return try writeRaw(number, options, run) }
         let style: Dump.Style = output.json ? .json : tsv ? .tsv : .text
         let rows = RowWriter(run.out, style: rowStyle, contents: contents)
-        let dump = Dump(run, rows, style, filter, options)
+        let dump = Dump(run, rows, style, filter, options, keyOptions.files)
         try rows.beginTable()
         if follow {
             Waiting.catchSignals()
@@ -117,8 +118,8 @@ struct HRLDump: Tool {
             throw DiskError(
                 .refused, path: logs[0], "bytes are not written to a terminal", hint: "use -C for a hexdump, or a pipe")
         }
-        let log = try OpenedLog(logs[0], options)
-        run.addInput(logs[0], byteCount: log.reader.fileByteCount)
+        let log = try OpenedLog(logs[0], options, keyOptions.files)
+        run.addInput(log.reader.file)
         var found: LogWrite?
         // To the end of the log: data of a log that is damaged further on is not handed out as if it were sound.
         let summary = try log.reader.forEachWrite(verifyingData: true) { write in

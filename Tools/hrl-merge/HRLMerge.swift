@@ -38,15 +38,15 @@ struct HRLMerge: Tool {
     @Flag(help: "Merge and say what would be written; write nothing.")
     var dryRun = false
     @OptionGroup var acceptOptions: AcceptOptions
+    @OptionGroup var keyOptions: KeyOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
     func perform(_ run: ToolRun) throws {
         raiseOpenFileLimit(for: logs.count)
         let options = HRLReadOptions(accepting: acceptOptions.codes)
-        let opened = try ClosedLogs(logs, options, isChain: !unlinked) {
-            run.addInput($0.file.path, byteCount: $0.fileByteCount)
-        }
+        let opened = try ClosedLogs(logs, options, isChain: !unlinked, keyOptions.files) { run.addInput($0.file) }
         run.warn(outputFile, opened.findings)
         if !dryRun {
             try refuseOverwriting(outputFile, logs, "among the logs to merge")
@@ -55,14 +55,14 @@ struct HRLMerge: Tool {
         let progress = Progress("hrl-merge", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         // Made before anything is read: an output that cannot be is told at once.
-        let pending = dryRun ? nil : try PendingFile(outputFile, replaces: replaces)
+        let made = dryRun ? nil : try newSeal.output(outputFile, replaces: replaces, keyOptions)
         let effect = try read(opened.readers, run, progress)
         let identity = try MergedIdentity(of: effect)
-        let file: any BlockFile = pending.map { DraftFile($0.file) } ?? CountingFile(outputFile)
+        let file: any BlockFile = made.map { DraftFile($0.file) } ?? CountingFile(outputFile)
         let (header, written) = try write(effect, identity, to: file, progress)
-        try pending?.commit()
+        try made?.commit()
         progress.end()
-        if let pending { run.addOutput(outputFile, byteCount: try pending.file.byteCount()) }
+        if let made { run.addOutput(outputFile, byteCount: try made.host.byteCount()) }
         report(effect, identity, header, written, run)
     }
 

@@ -21,6 +21,7 @@ struct CountedLogs {
     private(set) var logs: [Log] = []
     private(set) var statistics: LogStatistics
     private var options = HRLReadOptions()
+    private var files = FileOpener.plain
 
     init(_ statistics: LogStatistics) { self.statistics = statistics }
 
@@ -34,12 +35,14 @@ struct CountedLogs {
         logs.reduce(0) { $0.adding(byteCount($1)) ?? .max }
     }
 
-    mutating func open(_ paths: [String], _ options: HRLReadOptions, _ run: ToolRun) throws {
-        self.options = options
+    mutating func open(
+        _ paths: [String], _ options: HRLReadOptions, _ files: FileOpener, _ run: ToolRun
+    ) throws {
+        (self.options, self.files) = (options, files)
         for path in paths {
-            let opened = try OpenedLog(path, options)
+            let opened = try OpenedLog(path, options, files)
             let reader = opened.reader
-            run.addInput(path, byteCount: reader.fileByteCount)
+            run.addInput(reader.file)
             logs.append(
                 Log(
                     path: path, byteCount: reader.fileByteCount, header: reader.header, endOfLog: reader.endOfLog,
@@ -107,8 +110,7 @@ struct CountedLogs {
 
     private func reader(_ log: Log) throws(DiskError) -> LogReader {
         if let recovered = log.recovered { return recovered.reader }
-        let file = try diskErrors(log.path) { try PosixFile(log.path) }
-        let reader = try LogReader(file, options: options)
+        let reader = try LogReader(try files.open(log.path).contents, options: options)
         guard reader.header == log.header else {
             throw DiskError(.io, path: log.path, "the log changed while it was being read")
         }

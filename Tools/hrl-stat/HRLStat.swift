@@ -89,7 +89,8 @@ struct HRLStat: Tool {
         var counted = CountedLogs(
             LogStatistics(
                 filter: filter, regionByteCount: region?.byteCount ?? HotRanges.usualRegionByteCount))
-        try counted.open(logs, HRLReadOptions(accepting: imageOptions.openOptions.accepted), run)
+        let options = imageOptions.openOptions
+        try counted.open(logs, HRLReadOptions(accepting: options.accepted), options.files, run)
         if unlinked { try counted.refuseDuplicates() } else { try counted.order(run) }
         try counted.count(verifyingData: verify, progress, run)
         progress.end()
@@ -125,9 +126,10 @@ struct HRLStat: Tool {
     /// The size of the disk; its image is opened alone, since the size is its own whatever its parents are.
     private func diskByteCount(_ run: ToolRun) throws -> UInt64? {
         guard let base else { return diskSize?.byteCount }
-        let file = try PosixFile(base)
-        let layer = try ImageOpener.layer(reading: file, imageOptions.openOptions)
-        run.addInput(base, byteCount: try file.byteCount())
+        let options = imageOptions.openOptions
+        let file = try options.files.open(base)
+        let layer = try ImageOpener.layer(reading: file.contents, options)
+        run.addInput(base, byteCount: try file.host.byteCount())
         run.warn(base, layer.findings)
         if layer.hasReplayedLog { run.noteReplayedLog(base) }
         return layer.geometry.virtualByteCount
