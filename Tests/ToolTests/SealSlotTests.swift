@@ -213,8 +213,8 @@ import ToolTesting
         #expect(dry["container_id"] is NSNull && dry["length"] as? Int == text.count)
         let rotated = try result(["rotate", "-i", "other.txt", "-R", folder.recipient, "image"])
         #expect(rotated["container_id"] as? String != rotated["old_container_id"] as? String)
-        #expect(
-            rotated["chunk_size"] as? Int == 4096 && rotated["file_size"] as? Int == (try folder.bytes("image").count))
+        let byteCount = try folder.bytes("image").count
+        #expect(rotated["chunk_size"] as? Int == 4096 && rotated["file_size"] as? Int == byteCount)
         #expect(try result(["erase", "-f", "image"])["dry_run"] as? Bool == false)
         #expect(try result(["erase", "plain"]).isEmpty)
     }
