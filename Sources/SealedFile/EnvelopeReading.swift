@@ -41,4 +41,12 @@ extension Envelope {
         guard first.kind == .image else { return first }
         return try ImageEnvelopes.copies(file)[0].envelope
     }
+
+    /// Whether an image's file has both copies of its envelope, and they are the same. Where not, a change of its slots was cut
+    /// off, or one is damaged. Nothing of them is authentic.
+    /// - Throws: `.format` where there is none; `.io`.
+    public static func hasEqualCopies(in file: any BlockFile) throws(DiskError) -> Bool {
+        let copies = try ImageEnvelopes.copies(file)
+        return copies.count == 2 && copies[0].bytes == copies[1].bytes
+    }
 }

@@ -110,6 +110,22 @@ import ToolTesting
         #expect(try folder.scratch.names() == names)
     }
 
+    /// Where there is no room for the new one.
+    @Test func fullDisk() throws {
+        let text = SealFolder.text(2_000_000)
+        try folder.seal("image", text, "--image")
+        try folder.seal("stream", text)
+        let names = try folder.scratch.names()
+        for name in ["image", "stream"] {
+            let before = try folder.bytes(name)
+            let refused = try folder.shell(
+                "trap '' XFSZ; ulimit -f 1000; seal-slot rotate -i key.txt -R \(other) \(name)")
+            #expect(refused.exit == 2 && refused.output.isEmpty && refused.error.contains("File too large"))
+            #expect(try folder.bytes(name) == before)
+        }
+        #expect(try folder.scratch.names() == names)
+    }
+
     /// Permissions stay, a link to the file stays a link, and other names of the old file are told.
     @Test func names() throws {
         try folder.seal("image", SealFolder.text(1000), "--image")

@@ -137,6 +137,14 @@ import ToolTesting
         try reader.keepWritersAway()
         for command in commands { #expect(try folder.run("seal-slot", command).exit == 5) }
         withExtendedLifetime(reader) {}
+        let writer = try PosixFile(folder.scratch.path("second"), .create)
+        try writer.write(before, at: 0)
+        for command in commands {
+            let refused = try folder.run("seal-slot", command.map { $0 == "image" ? "second" : $0 })
+            #expect(refused.exit == 5 && refused.error.contains("in use by another writer"), "\(refused.error)")
+        }
+        #expect(try folder.bytes("second") == before)
+        withExtendedLifetime(writer) {}
         #expect(try folder.bytes("image") == before)
     }
 
@@ -148,12 +156,18 @@ import ToolTesting
         var cut = done
         cut.replaceSubrange(0..<65_536, with: old[0..<65_536])
         _ = try folder.scratch.write("image", cut)
+        for key in [[], ["-i", "other.txt"]] {
+            let status = try folder.run("seal-status", key + ["image"])
+            #expect(
+                status.exit == 3 && status.error.contains("the two copies of its envelope differ"), "\(status.error)")
+        }
         let told = try slot("remove", "--dry-run", "-i", "key.txt", "image", "1")
         #expect(told.exit == 2 && told.error.contains("had been cut off, and has to be finished"), "\(told.error)")
         #expect(try folder.bytes("image") == cut)
         let finished = try slot("remove", "-i", "key.txt", "image", "1")
         #expect(finished.exit == 2 && finished.error.contains("is now finished; look at them"), "\(finished.error)")
         #expect(try folder.bytes("image") == done)
+        #expect(try folder.run("seal-status", ["image"]).exit == 0)
         #expect(try slot("remove", "-i", "key.txt", "image", "1").exit == 0)
         #expect(try !opens("-i", "key.txt"))
         #expect(try opens("-i", "other.txt"))
@@ -213,8 +227,8 @@ import ToolTesting
         #expect(dry["container_id"] is NSNull && dry["length"] as? Int == text.count)
         let rotated = try result(["rotate", "-i", "other.txt", "-R", folder.recipient, "image"])
         #expect(rotated["container_id"] as? String != rotated["old_container_id"] as? String)
-        #expect(
-            rotated["chunk_size"] as? Int == 4096 && rotated["file_size"] as? Int == (try folder.bytes("image").count))
+        let byteCount = try folder.bytes("image").count
+        #expect(rotated["chunk_size"] as? Int == 4096 && rotated["file_size"] as? Int == byteCount)
         #expect(try result(["erase", "-f", "image"])["dry_run"] as? Bool == false)
         #expect(try result(["erase", "plain"]).isEmpty)
     }

@@ -47,6 +47,7 @@ struct SealStatus: Tool {
         var answer = Answer(sealed.envelope)
         // What is known is told even where a key does not fit or bytes are not authentic.
         defer { report(answer, sealed.path, run) }
+        try noteCopies(sealed, run)
         guard verify || since != nil || keyOptions.isGiven else { return }
         if verify { answer.isVerified = false }
         let progress = Progress(
@@ -57,6 +58,16 @@ struct SealStatus: Tool {
         case .stream: try check(try sealed.stream(keyOptions), &answer, progress, run)
         case .image: try check(try sealed.image(keyOptions, anchor: since), &answer, progress, run)
         }
+    }
+
+    private func noteCopies(_ sealed: SealedInput, _ run: ToolRun) throws {
+        guard sealed.envelope.kind == .image, let file = sealed.file else { return }
+        guard try !Envelope.hasEqualCopies(in: file) else { return }
+        run.warn(
+            sealed.path,
+            "the two copies of its envelope differ: a change of its slots was cut off, which the next seal-slot finishes, "
+                + "or one is damaged")
+        run.raise(.partial)
     }
 
     private func check(
