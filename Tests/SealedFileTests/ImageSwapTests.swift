@@ -23,7 +23,9 @@ import Testing
     private static func forks(isClosed: Bool) throws -> [Image] {
         let base = MemoryFile()
         let image = try makeImage(on: base)
-        for index in UInt64(0)..<100 { try image.write([UInt8](repeating: UInt8(index), count: 4096), at: index * chunk) }
+        for index in UInt64(0)..<100 {
+            try image.write([UInt8](repeating: UInt8(index), count: 4096), at: index * chunk)
+        }
         try image.close()
         return try [UInt8(150), 200].map { octet in
             let file = MemoryFile(base.contents)
@@ -134,7 +136,9 @@ import Testing
         #expect(masterKeys[0] == masterKeys[1] && dataKeys[0] != dataKeys[1])
         let (source, target) = (images[0].1, images[1].1)
         #expect(source.disk == target.disk)
-        let whole = [("chunk 1", Self.chunkPlace(1)), ("chunks and pages", Self.layout.dataOffset..<target.contents.byteCount)]
+        let whole = [
+            ("chunk 1", Self.chunkPlace(1)), ("chunks and pages", Self.layout.dataOffset..<target.contents.byteCount),
+        ]
         for (name, range) in Self.parts + whole {
             let found = try ImageAttackTests.outcome(Self.put(range, of: source, into: target))
             let isSpare = name == "journal" || name.hasPrefix("root at")
