@@ -31,10 +31,15 @@ public protocol BlockFile: AnyObject, Sendable {
     /// The host file behind it when bytes at an offset here are the same bytes at the same offset there, so that bulk
     /// copies can go from file to file; nil otherwise.
     var hostFile: PosixFile? { get }
+
+    /// The host file that it is kept in, in whatever form; nil where there is none.
+    var storage: PosixFile? { get }
 }
 
 extension BlockFile {
     public var hostFile: PosixFile? { nil }
+
+    public var storage: PosixFile? { hostFile }
 
     public func data(from offset: UInt64) throws(IOError) -> Range<UInt64>? {
         let end = try byteCount()

@@ -31,6 +31,7 @@ public final class OverlayFile: BlockFile {
     }
 
     public var path: String { base.path }
+    public var storage: PosixFile? { base.storage }
     public func byteCount() -> UInt64 { state.withLock { $0.byteCount } }
     /// Memory used by written pages, in bytes.
     public var heldByteCount: UInt64 { state.withLock { UInt64($0.pages.pageCount) * PageMap.pageByteCount } }

@@ -95,6 +95,12 @@ public final class PosixFile: BlockFile {
         guard result == 0 else { throw IOError("lock", path: path, .errno(-result)) }
     }
 
+    /// Takes `keepWritersAway` back.
+    public func letWritersIn() {
+        guard access == .read else { return }
+        _ = vt_unlock(descriptor.number)
+    }
+
     /// Gives a file without a name one that must be free.
     func giveName(_ name: String) throws(IOError) {
         let result = unsafe vt_give_name(descriptor.number, name)

@@ -24,7 +24,7 @@ public struct ChainDiagnosis: Sendable {
         var result: [LinkDiagnosis] = []
         for (index, link) in links.enumerated() {
             try progress(UInt64(index), UInt64(links.count))
-            var diagnosis = LinkDiagnosis(link, checks)
+            var diagnosis = LinkDiagnosis(link, checks, options)
             if link.layer.parentLink != nil {
                 let next = index + 1 < links.count ? links[index + 1] : nil
                 diagnosis.addParent(of: link, next, in: links, options)

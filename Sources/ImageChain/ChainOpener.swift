@@ -1,4 +1,4 @@
-public import BlockIO
+import BlockIO
 public import ByteCodec
 public import DiskModel
 import Glibc
@@ -17,15 +17,13 @@ extension ImageChain {
     /// Opens an image and all its parents for reading.
     /// - Throws: `DiskError`; `.parentMissing` and `.identityMismatch` name the link, and the ids expected and found.
     public static func open(_ path: String, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
-        let file: PosixFile
-        do { file = try PosixFile(path) } catch { throw DiskError(error, doing: "") }
-        return try open(file, options)
+        try open(try options.files.open(path), options)
     }
 
     /// Opens an image whose file is open already, and all its parents, for reading.
     /// - Throws: as for a path.
-    public static func open(_ file: PosixFile, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
-        let leaf = try ImageOpener.layer(reading: file, options)
+    public static func open(_ file: OpenedFile, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
+        let leaf = try ImageOpener.layer(reading: file.contents, options)
         let (links, findings) = try walk(from: leaf, file.identity, file.path, options)
         if let error = links.last?.parentError { throw error }
         let layers = links.map(\.layer)
@@ -37,11 +35,10 @@ extension ImageChain {
 
     /// Opens an image for writing under the writer's lock, its parents for reading.
     public static func open(writing path: String, _ options: OpenOptions = .init()) throws(DiskError) -> ImageChain {
-        let file: PosixFile
-        do { file = try PosixFile(path, .write) } catch { throw DiskError(error, doing: "opening for writing") }
+        let file = try options.files.open(path, .write, doing: "opening for writing")
         // Nothing is repaired or replayed in an image that may not be written.
-        _ = try UnfinishedMerge.check([try ImageOpener.layer(reading: file, options)])
-        let leaf = try ImageOpener.layer(writing: file, options)
+        _ = try UnfinishedMerge.check([try ImageOpener.layer(reading: file.contents, options)])
+        let leaf = try ImageOpener.layer(writing: file.contents, options)
         let (links, findings) = try walk(from: leaf, file.identity, path, options)
         if let error = links.last?.parentError { throw error }
         let layers = links.map(\.layer)
@@ -77,9 +74,8 @@ extension ImageChain {
     public static func walk(_ path: String, _ options: OpenOptions = .init()) throws(DiskError)
         -> (links: [ChainLink], findings: [Finding])
     {
-        let file: PosixFile
-        do { file = try PosixFile(path) } catch { throw DiskError(error, doing: "") }
-        return try walk(from: try ImageOpener.layer(reading: file, options), file.identity, path, options)
+        let file = try options.files.open(path)
+        return try walk(from: try ImageOpener.layer(reading: file.contents, options), file.identity, path, options)
     }
 
     /// Where the parent of a child at `path` would be looked for; nothing is opened, each outcome is `.missing` or
@@ -139,20 +135,20 @@ extension ImageChain {
         var findings: [Finding] = []
         var failure: DiskError?
 
-        mutating func run() -> (file: PosixFile, layer: any DiskLayer)? {
+        mutating func run() -> (file: OpenedFile, layer: any DiskLayer)? {
             let search = ParentSearch(childPath: child.path, link: link, options: options)
             candidates = search.candidates()
-            var accepted: (file: PosixFile, layer: any DiskLayer)?
+            var accepted: (file: OpenedFile, layer: any DiskLayer)?
             for index in candidates.indices where candidates[index].outcome == .missing {
                 let path = candidates[index].path
-                let file: PosixFile
-                do { file = try PosixFile(path) } catch {
+                let host: PosixFile
+                do { host = try PosixFile(path) } catch {
                     if error.reason != .errno(ENOENT) { candidates[index].outcome = .unusable(error.explanation) }
                     if let tooMany = tooManyFiles(error) { failure = failure ?? tooMany }
                     continue
                 }
                 guard search.isContained(path) else { candidates[index].outcome = .outside; continue }
-                if let own = seen[file.identity] {
+                if let own = seen[host.identity] {
                     candidates[index].outcome = .unusable("already part of this chain: it would be its own ancestor")
                     // With another id it is only a file of the same name.
                     if failure == nil, link.identities.contains(own) {
@@ -163,7 +159,8 @@ extension ImageChain {
                 do {
                     var layerOptions = options
                     layerOptions.format = child.layer.format
-                    let layer = try ImageOpener.layer(reading: file, layerOptions)
+                    let file = try options.files.open(host)
+                    let layer = try ImageOpener.layer(reading: file.contents, layerOptions)
                     if layer.isNamed(by: link) {
                         candidates[index].outcome = .match
                         return (file, layer)

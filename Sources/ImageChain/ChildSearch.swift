@@ -19,6 +19,7 @@ struct ChildSearch {
     let parents: [DiskIdentity: String]
     /// Files that are not looked at.
     let excluded: Set<PosixFile.Identity>
+    let options: OpenOptions
 
     /// The children in these folders, each once, in the order of their paths.
     func run(_ folders: [String]) -> [ChildImage] {
@@ -26,8 +27,8 @@ struct ChildSearch {
         var result: [ChildImage] = []
         for folder in folders {
             for path in FolderListing.regularFiles(in: folder).prefix(Self.fileLimit) {
-                guard let file = try? PosixFile(path), seen.insert(file.identity).inserted,
-                    let parent = parent(of: file)
+                guard let file = try? options.files.quiet.open(path), seen.insert(file.identity).inserted,
+                    let parent = parent(of: file.contents)
                 else { continue }
                 result.append(ChildImage(path: path, parent: parent))
             }
@@ -35,7 +36,7 @@ struct ChildSearch {
         return result
     }
 
-    private func parent(of file: PosixFile) -> String? {
+    private func parent(of file: any BlockFile) -> String? {
         guard let format = try? ImageOpener.recognise(file), format != .raw,
             let layer = try? ImageOpener.layer(reading: file), let link = layer.parentLink
         else { return nil }

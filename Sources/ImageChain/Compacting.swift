@@ -14,11 +14,11 @@ public struct Compacting {
     public let findings: [Finding]
     /// Whether the image's own log was pending: `perform` replays it into the file first.
     public let hasPendingLog: Bool
-    private let file: PosixFile
+    private let file: any BlockFile
 
     /// - Parameter file: the image; open for writing if `perform` is to follow. Parents are not needed.
     /// - Throws: `.refused` for raw and fixed images; what opening throws.
-    public init(_ file: PosixFile, _ options: OpenOptions = .init()) throws(DiskError) {
+    public init(_ file: any BlockFile, _ options: OpenOptions = .init()) throws(DiskError) {
         let layer = try ImageOpener.layer(reading: file, options)
         guard layer.type != .fixed else {
             throw DiskError(

@@ -29,16 +29,16 @@ public struct LinkDiagnosis: Sendable {
     let namesTwoParents: Bool
     public internal(set) var repairs: [ChainRepair] = []
 
-    init(_ link: ChainLink, _ checks: CheckOptions) {
+    init(_ link: ChainLink, _ checks: CheckOptions, _ options: OpenOptions) {
         (path, format, type) = (link.path, link.layer.format, link.layer.type)
         (geometry, identity) = (link.layer.geometry, link.layer.identity)
         namesTwoParents = UnfinishedMerge.namesTwoParents(link.layer)
         do {
             // The file itself: the layer may show it as after the replay of its log.
-            let file = try PosixFile(link.path)
-            fileByteCount = try file.byteCount()
+            let file = try options.files.open(link.path)
+            fileByteCount = try file.host.byteCount()
             if let layer = link.layer as? any InspectableLayer { log = try layer.report().log }
-            guard let report = try Self.report(file, format, checks) else { return }
+            guard let report = try Self.report(file.contents, format, checks) else { return }
             (findings, droppedCount, isReadable) = (report.findings, report.droppedCount, report.isReadable)
         } catch let error as DiskError {
             (checkError, isReadable) = (error, false)
@@ -50,7 +50,7 @@ public struct LinkDiagnosis: Sendable {
     }
 
     /// Nil for a raw disk, which has nothing to check.
-    static func report(_ file: PosixFile, _ format: ImageFormat, _ checks: CheckOptions) throws(DiskError)
+    static func report(_ file: any BlockFile, _ format: ImageFormat, _ checks: CheckOptions) throws(DiskError)
         -> CheckReport?
     {
         switch format {

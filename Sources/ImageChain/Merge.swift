@@ -28,7 +28,7 @@ public final class Merge: Sendable {
         quick.checksSharedSpace = false
         let outline = try MergeOutline(child, into: ancestor, quick)
         // What is planned must be what is locked.
-        let files = plansOnly ? nil : try HostMergeFiles(outline)
+        let files = plansOnly ? nil : try HostMergeFiles(outline, options)
         let chain = try ImageChain.open(child, options)
         let now = try MergeOutline(child, into: ancestor, quick)
         guard now == outline, files == nil || files?.identities == now.identities else {

@@ -24,32 +24,32 @@ protocol MergeFiles: Sendable {
 
 /// Files of the host.
 struct HostMergeFiles: MergeFiles {
-    private let linkFiles: [PosixFile]
-    private let leftoverFiles: [PosixFile]
-    private let targetFile: PosixFile
-    var links: [any BlockFile] { linkFiles }
-    var leftovers: [any BlockFile] { leftoverFiles }
-    var target: any BlockFile { targetFile }
+    private let linkFiles: [OpenedFile]
+    private let leftoverFiles: [OpenedFile]
+    private let targetFile: OpenedFile
+    var links: [any BlockFile] { linkFiles.map(\.contents) }
+    var leftovers: [any BlockFile] { leftoverFiles.map(\.contents) }
+    var target: any BlockFile { targetFile.contents }
     /// The names that were taken away, as the merge knows them.
     let removedNames = RemovedNames()
 
     /// Takes the locks.
     /// - Throws: `.busy` when somebody writes one of them.
-    init(_ outline: MergeOutline) throws(DiskError) {
-        func locked(_ paths: [String]) throws(DiskError) -> [PosixFile] {
-            var files: [PosixFile] = []
-            for path in paths { files.append(try Self.locked(path)) }
+    init(_ outline: MergeOutline, _ options: OpenOptions) throws(DiskError) {
+        func locked(_ paths: [String]) throws(DiskError) -> [OpenedFile] {
+            var files: [OpenedFile] = []
+            for path in paths { files.append(try Self.locked(path, options)) }
             return files
         }
         linkFiles = try locked(outline.links)
         leftoverFiles = try locked(outline.leftovers)
-        targetFile = try Self.locked(outline.target)
+        targetFile = try Self.locked(outline.target, options)
     }
 
-    private static func locked(_ path: String) throws(DiskError) -> PosixFile {
-        do throws(IOError) { return try PosixFile(path, .write) } catch {
-            var failure = DiskError(error, doing: "opening for writing")
-            if error.reason == .errno(EACCES) {
+    private static func locked(_ path: String, _ options: OpenOptions) throws(DiskError) -> OpenedFile {
+        do throws(DiskError) { return try options.files.open(path, .write, doing: "opening for writing") } catch {
+            var failure = error
+            if error.ioError?.reason == .errno(EACCES) {
                 failure.hint = "both sides of a merge are written: make the file writable"
             }
             throw failure
@@ -60,7 +60,7 @@ struct HostMergeFiles: MergeFiles {
     var identities: [PosixFile.Identity] { (linkFiles + [targetFile] + leftoverFiles).map(\.identity) }
 
     func reference(to target: any DiskLayer, keepsTrace: Bool) throws(DiskError) -> ParentReference {
-        var result = try ParentNaming().reference(for: linkFiles[0].path, to: target, in: targetFile)
+        var result = try ParentNaming().reference(for: linkFiles[0].path, to: target, in: targetFile.host)
         if keepsTrace, let former = (linkFiles.dropFirst() + leftoverFiles).first {
             result.absolutePath = try MergeTrace.text(for: former.path)
         }
@@ -77,7 +77,7 @@ struct HostMergeFiles: MergeFiles {
 
     func remove(_ file: any BlockFile) throws(IOError) {
         // Another file of that name is not ours to remove.
-        guard let own = file.hostFile, let there = try? PosixFile(own.path), there.identity == own.identity else {
+        guard let own = file.storage, let there = try? PosixFile(own.path), there.identity == own.identity else {
             return
         }
         var paths = [own.path]
@@ -124,7 +124,7 @@ enum MergeTrace {
     /// between was removed and the merge ended there. That they belong to it cannot be proven.
     static func strays(of leaf: ChainLink, above target: PosixFile.Identity, _ options: OpenOptions) -> [String] {
         for locator in leaf.layer.parentLink?.locators ?? [] where locator.kind == .absolute {
-            guard let path = path(locator), let links = try? ImageChain.walk(path, options).links,
+            guard let path = path(locator), let links = try? ImageChain.walk(path, options.quiet).links,
                 links.last?.parentError != nil
             else { continue }
             let found = links.map { try? PosixFile($0.path).identity }
@@ -147,7 +147,7 @@ enum MergeTrace {
     static func leftovers(of leaf: ChainLink, above target: PosixFile.Identity, _ options: OpenOptions) -> [String] {
         for locator in leaf.layer.parentLink?.locators ?? [] where locator.kind == .absolute {
             guard let path = path(locator), let first = try? PosixFile(path).identity, first != target,
-                let links = try? ImageChain.walk(path, options).links,
+                let links = try? ImageChain.walk(path, options.quiet).links,
                 let end = links.firstIndex(where: { (try? PosixFile($0.path).identity) == target }), end > 0,
                 let merge = links[end].layer.unfinishedMerge, leaf.layer.bears(merge: merge)
             else { continue }

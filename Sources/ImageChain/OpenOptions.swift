@@ -11,12 +11,24 @@ public struct OpenOptions: Sendable {
     public var accepted: Set<FormatError.Code> = []
     /// Dynamic VHD: take stored bytes under clear bitmap bits, as some readers do.
     public var ignoresBitmaps = false
+    /// How files are opened: with what keys.
+    public var files = FileOpener.plain
 
     /// Whether every layer's table is looked through for blocks that share space.
     public var checksSharedSpace = true
 
-    public init(format: ImageFormat? = nil, parentFolders: [String] = [], accepted: Set<FormatError.Code> = []) {
-        (self.format, self.parentFolders, self.accepted) = (format, parentFolders, accepted)
+    public init(
+        format: ImageFormat? = nil, parentFolders: [String] = [], accepted: Set<FormatError.Code> = [],
+        files: FileOpener = .plain
+    ) {
+        (self.format, self.parentFolders, self.accepted, self.files) = (format, parentFolders, accepted, files)
+    }
+
+    /// The same for images that nobody named: no person is asked for their keys.
+    var quiet: OpenOptions {
+        var result = self
+        result.files = files.quiet
+        return result
     }
 }
 

@@ -71,7 +71,7 @@ public struct ParentDiagnosis: Sendable {
         let scan = isFound ? nil : ParentScan(for: child, in: chain, options)
         hasUnfinishedMerge = scan?.hasUnfinishedMerge ?? false || parentLayer?.unfinishedMerge != nil
         self.scan = scan
-        if outcome == .damaged, let path { damageRepairs = Self.repairs(of: path, child.layer.format) }
+        if outcome == .damaged, let path { damageRepairs = Self.repairs(of: path, child.layer.format, options) }
     }
 
     private static func expectedIDs(_ child: any DiskLayer) -> [ExpectedID] {
@@ -99,7 +99,7 @@ public struct ParentDiagnosis: Sendable {
     private static func layer(_ path: String, _ child: ChainLink, _ options: OpenOptions) -> (any DiskLayer)? {
         var options = options
         options.format = child.layer.format
-        return (try? PosixFile(path)).flatMap { try? ImageOpener.layer(reading: $0, options) }
+        return (try? options.files.open(path)).flatMap { try? ImageOpener.layer(reading: $0.contents, options) }
     }
 
     /// A Windows path is no path here: its last component beside the child is as near as it gets.
@@ -109,8 +109,9 @@ public struct ParentDiagnosis: Sendable {
         return search.ownPlaces().contains(match.path)
     }
 
-    private static func repairs(of path: String, _ format: ImageFormat) -> [RepairKind] {
-        guard let file = try? PosixFile(path), let report = try? LinkDiagnosis.report(file, format, CheckOptions())
+    private static func repairs(of path: String, _ format: ImageFormat, _ options: OpenOptions) -> [RepairKind] {
+        guard let file = try? options.files.open(path),
+            let report = try? LinkDiagnosis.report(file.contents, format, CheckOptions())
         else { return [] }
         return RepairAdvice.kinds(for: report.findings)
     }

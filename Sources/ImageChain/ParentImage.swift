@@ -4,18 +4,20 @@ import DiskModel
 
 /// An image that is to be the parent of another, open with all its own parents. While it is held no writer gets its file.
 struct ParentImage {
-    let file: PosixFile
+    let file: OpenedFile
     let chain: ImageChain
     var layer: any DiskLayer { chain.leaf }
 
     /// - Throws: `.refused` for a raw disk; `.busy` while somebody writes the image; what opening a chain throws; `.format`
     ///   for an entry of a block table, in any layer, that a reader would stop at.
     init(_ path: String, _ options: OpenOptions) throws(DiskError) {
+        let host: PosixFile
         do {
-            file = try PosixFile(path)
-            try file.keepWritersAway()
+            host = try PosixFile(path)
+            try host.keepWritersAway()
         } catch { throw DiskError(error, doing: "") }
-        guard options.format != .raw, try ImageOpener.recognise(file) != nil else {
+        file = try options.files.open(host)
+        guard options.format != .raw, try ImageOpener.recognise(file.contents) != nil else {
             throw DiskError(
                 .refused, path: path, "neither a VHD nor a VHDX image, and a raw disk is no parent",
                 hint:

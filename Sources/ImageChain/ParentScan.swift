@@ -41,12 +41,14 @@ public struct ParentScan: Sendable, Equatable {
     private func parent(
         _ path: String, _ child: ChainLink, _ own: Set<PosixFile.Identity>, _ options: OpenOptions
     ) -> (any DiskLayer)? {
-        guard let link = child.layer.parentLink, let file = try? PosixFile(path), !own.contains(file.identity),
-            (try? ImageOpener.recognise(file)) == child.layer.format
+        guard let link = child.layer.parentLink, let file = try? options.files.quiet.open(path),
+            !own.contains(file.identity), (try? ImageOpener.recognise(file.contents)) == child.layer.format
         else { return nil }
         var options = options
         options.format = child.layer.format
-        guard let layer = try? ImageOpener.layer(reading: file, options), layer.isNamed(by: link) else { return nil }
+        guard let layer = try? ImageOpener.layer(reading: file.contents, options), layer.isNamed(by: link) else {
+            return nil
+        }
         return layer
     }
 }

@@ -23,10 +23,10 @@ public struct ReadWitness: Sendable {
     /// - Throws: `.refused` with the first file that was changed since it was opened; `.io`.
     public func check() throws(DiskError) {
         for layer in layers {
-            guard let file = Self.hostFile(of: layer.file) else { continue }
-            try Self.check(file)
+            guard let host = layer.file.storage else { continue }
+            try Self.check(host)
             // Where the time of the last write is coarse, or was set back.
-            guard isSame(layer, file) else { throw Self.changed(file) }
+            guard isSame(layer) else { throw Self.changed(host) }
         }
     }
 
@@ -38,19 +38,19 @@ public struct ReadWitness: Sendable {
     }
 
     /// The id by which children know it, and the mark of a merge, read from the file anew. A raw disk has neither.
-    private func isSame(_ layer: any DiskLayer, _ file: PosixFile) -> Bool {
+    private func isSame(_ layer: any DiskLayer) -> Bool {
         guard layer.format != .raw else { return true }
         var options = options
         options.format = layer.format
-        guard let now = try? ImageOpener.layer(reading: file, options) else { return false }
+        guard let now = try? ImageOpener.layer(reading: Self.stored(layer.file), options) else { return false }
         return now.identity == layer.identity && now.unfinishedMerge == layer.unfinishedMerge
     }
 
     /// Below the overlay in which a pending log was replayed, too.
-    private static func hostFile(of file: any BlockFile) -> PosixFile? {
+    private static func stored(_ file: any BlockFile) -> any BlockFile {
         var file = file
         while let overlay = file as? OverlayFile { file = overlay.base }
-        return file.hostFile
+        return file
     }
 
     private static func changed(_ file: PosixFile) -> DiskError {

@@ -6,7 +6,7 @@ import VHD
 /// Whether a child may get a parent, and what is to be known about it.
 struct RebaseCheck {
     let child: any DiskLayer
-    let childFile: PosixFile
+    let childFile: OpenedFile
     let link: ParentLink
     let parent: ParentImage
     var options = OpenOptions()
@@ -42,7 +42,7 @@ struct RebaseCheck {
     }
 
     /// Before the parent is kept from writers, of which the child's user is one.
-    static func refuseItself(_ child: PosixFile, _ parentPath: String) throws(DiskError) {
+    static func refuseItself(_ child: OpenedFile, _ parentPath: String) throws(DiskError) {
         guard (try? PosixFile(parentPath))?.identity == child.identity else { return }
         throw DiskError(
             .chain, path: child.path, "it cannot be its own parent", hint: "name the image it was made from")

@@ -1,4 +1,4 @@
-public import BlockIO
+import BlockIO
 public import ByteCodec
 public import DiskModel
 import VHD
@@ -38,7 +38,7 @@ public struct Rebasing {
     /// The files that the child will stand on, from its parent down.
     public let chainPaths: [String]
 
-    private let file: PosixFile
+    private let file: OpenedFile
     private let path: String
     private let child: any DiskLayer
     private let parent: ParentImage
@@ -53,11 +53,11 @@ public struct Rebasing {
     ///   allow; `.identityMismatch` for another parent than the named one; `.chain` for loops and chains that are too
     ///   deep; `.busy` while somebody writes the parent; what opening throws.
     public init(
-        _ file: PosixFile, to parentPath: String, _ mode: RebaseMode = .moved, naming: ParentNaming = .init(),
+        _ file: OpenedFile, to parentPath: String, _ mode: RebaseMode = .moved, naming: ParentNaming = .init(),
         _ options: OpenOptions = .init()
     ) throws(DiskError) {
         (self.file, self.mode, self.options) = (file, mode, options)
-        child = try ImageOpener.layer(reading: file, options)
+        child = try ImageOpener.layer(reading: file.contents, options)
         guard let link = child.parentLink else {
             throw DiskError(
                 .refused, path: file.path, "it has no parent: it is a \(child.type) \(child.format.title)",
@@ -70,7 +70,7 @@ public struct Rebasing {
         var parentOptions = options
         parentOptions.format = nil
         parent = try ParentImage(parentPath, parentOptions)
-        reference = try naming.reference(for: path, to: parent.layer, in: parent.file)
+        reference = try naming.reference(for: path, to: parent.layer, in: parent.file.host)
         let check = RebaseCheck(child: child, childFile: file, link: link, parent: parent, options: options)
         try check.run(mode)
         isLinked = check.isLinked(reference, naming)
@@ -85,14 +85,14 @@ public struct Rebasing {
     }
 
     /// The path by which readers find the child's folder: a link to it may stand in another one.
-    private static func realPath(of file: PosixFile) throws(DiskError) -> String {
+    private static func realPath(of file: OpenedFile) throws(DiskError) -> String {
         let real = try ParentNaming.realPath(file.path)
         let folder = try ParentNaming.realPath(splitPath(file.path).folder)
         return splitPath(real).folder == folder ? file.path : real
     }
 
     private static func oldParents(
-        _ child: any DiskLayer, _ file: PosixFile, _ path: String, _ options: OpenOptions
+        _ child: any DiskLayer, _ file: OpenedFile, _ path: String, _ options: OpenOptions
     ) throws(DiskError) -> ImageChain {
         let (links, findings) = try ImageChain.walk(from: child, file.identity, path, options)
         if var error = links.last?.parentError {
@@ -131,7 +131,7 @@ public struct Rebasing {
         let edit = RebaseEdit(
             reference: reference, changesData: changesData, parents: oldParents.map { ($0, parent.chain) },
             witness: witness)
-        let held = try edit.perform(on: file, progress: progress)
+        let held = try edit.perform(on: file.contents, progress: progress)
         try checkLink()
         return held
     }
@@ -140,7 +140,7 @@ public struct Rebasing {
     private func checkLink() throws(DiskError) {
         var reading = options
         reading.parentFolders.append(splitPath(try ParentNaming.realPath(parent.file.path)).folder)
-        let leaf = try ImageOpener.layer(reading: file, reading)
+        let leaf = try ImageOpener.layer(reading: file.contents, reading)
         let (links, _) = try ImageChain.walk(from: leaf, file.identity, path, reading)
         if var error = links.last?.parentError {
             error.doing = "opening the child over its new parent"

@@ -1,4 +1,4 @@
-public import BlockIO
+import BlockIO
 public import ByteCodec
 public import DiskModel
 import VHD
@@ -57,7 +57,7 @@ public struct Resizing {
     public let findings: [(path: String, finding: Finding)]
     /// Whether the image's own log was pending: `perform` replays it into the file first.
     public let hasPendingLog: Bool
-    private let file: PosixFile
+    private let file: any BlockFile
 
     public var changesSize: Bool { plan.oldVirtualByteCount != plan.newVirtualByteCount }
 
@@ -66,19 +66,19 @@ public struct Resizing {
     ///   - progress: of looking for data in what is cut off.
     /// - Throws: `.refused` for sizes that cannot be, and for a child that would show bytes of its parent; what
     ///   opening and reading throw.
-    public init(_ file: PosixFile, to target: ResizeTarget, _ options: OpenOptions = .init(), progress: EditProgress)
+    public init(_ file: OpenedFile, to target: ResizeTarget, _ options: OpenOptions = .init(), progress: EditProgress)
         throws(DiskError)
     {
         let chain = try ImageChain.open(file, options)
         let new = try Self.byteCount(target, chain)
-        self.file = file
+        self.file = file.contents
         (format, type, hasPendingLog) = (chain.leaf.format, chain.leaf.type, chain.leaf.hasReplayedLog)
         findings =
             chain.findings.map { (file.path, $0) }
             + chain.layers.flatMap { layer in layer.findings.map { (layer.file.path, $0) } }
         let old = chain.geometry.virtualByteCount
         if new > old { try Self.refuseShowingParent(chain, to: new) }
-        plan = try Self.plan(file, chain.leaf.format, from: old, to: new)
+        plan = try Self.plan(file.contents, chain.leaf.format, from: old, to: new)
         tail = new < old ? try TailUse(of: chain, from: new, progress: progress) : nil
         notes = new == old ? [] : try Self.notes(chain, to: new)
     }
@@ -138,7 +138,7 @@ public struct Resizing {
             hint: "make an image of its own from it first")
     }
 
-    private static func plan(_ file: PosixFile, _ format: ImageFormat, from old: UInt64, to new: UInt64)
+    private static func plan(_ file: any BlockFile, _ format: ImageFormat, from old: UInt64, to new: UInt64)
         throws(DiskError) -> ResizePlan
     {
         switch format {

@@ -23,6 +23,7 @@ public struct Snapshot {
     public let chainPaths: [String]
     public let parentType: ImageType
     private let parent: ParentImage
+    public var parentFile: OpenedFile { parent.file }
     private let blockByteCount: UInt64
 
     /// - Parameters:
@@ -47,7 +48,7 @@ public struct Snapshot {
             virtualByteCount: layer.geometry.virtualByteCount,
             logicalSectorByteCount: layer.geometry.logicalSectorByteCount,
             physicalSectorByteCount: layer.geometry.physicalSectorByteCount, blockByteCount: self.blockByteCount)
-        reference = try naming.reference(for: childPath, to: layer, in: parent.file)
+        reference = try naming.reference(for: childPath, to: layer, in: parent.file.host)
         notes = EditNote.parentPlace(reference).map { [$0] } ?? []
     }
 

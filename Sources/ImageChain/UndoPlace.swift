@@ -77,12 +77,14 @@ public enum UndoPlace {
     ///   - image: what it is for.
     ///   - forWriting: for putting back; otherwise only for looking.
     /// - Returns: nil for an undo file in which nothing was saved, whose repair so changed nothing.
-    public static func open(_ path: String, for image: PosixFile, forWriting: Bool) throws(DiskError) -> UndoJournal? {
+    public static func open(
+        _ path: String, for image: PosixFile, forWriting: Bool, _ files: FileOpener = .plain
+    ) throws(DiskError) -> UndoJournal? {
         try diskErrors(path, "opening the undo file") {
             guard try PosixFile(path).identity != image.identity else {
                 throw DiskError(.refused, path: path, "is the image itself, not an undo file")
             }
-            let file = try PosixFile(path, forWriting ? .write : .read)
+            let file = try files.open(path, forWriting ? .write : .read).contents
             return try UndoJournal.isUnbegun(file) ? nil : try UndoJournal(reading: file)
         }
     }

@@ -145,6 +145,9 @@ public struct Envelope: Equatable, Sendable {
     /// - Parameter bytes: those this envelope was parsed from.
     /// - Throws: `.notAuthentic`; `.derivationFailed`.
     public func keys(_ secrets: [SlotKey], confirming bytes: RawSpan) throws(CipherError) -> ContainerKeys {
+        for case .opened(let id, let keys) in secrets where id == containerID && isAuthentic(bytes, keys) {
+            return keys
+        }
         let costly = secrets.filter(\.isPassphrase)
         for secret in secrets.filter({ !$0.isPassphrase }) + costly {
             for slot in slots {
@@ -172,7 +175,7 @@ public struct Envelope: Equatable, Sendable {
 }
 
 extension SlotKey {
-    var isPassphrase: Bool { if case .passphrase = self { true } else { false } }
+    public var isPassphrase: Bool { if case .passphrase = self { true } else { false } }
 }
 
 extension Envelope {

@@ -61,6 +61,7 @@ public final class SealedImage: BlockFile {
     let readerCount = Atomic(0)
 
     public var path: String { file.path }
+    public var storage: PosixFile? { file.storage }
 
     init(
         _ file: any BlockFile, _ layout: ImageLayout, _ envelope: Envelope, _ keys: ContainerKeys,

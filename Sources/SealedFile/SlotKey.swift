@@ -10,6 +10,8 @@ public enum SlotKey: Sendable {
     case recipient(Recipient)
     /// For opening slots only.
     case identity(Identity)
+    /// The keys of one container, found before: opens that one at no cost, and makes no slots.
+    case opened(containerID: [UInt8], ContainerKeys)
 
     /// What a new passphrase slot costs to open; slots that are there say it themselves.
     public enum PassphraseCost: Equatable, Sendable {
@@ -49,6 +51,7 @@ public enum SlotKey: Sendable {
             return KeySlot(.keyFile(salt: salt, wrapped: wrapped(key)))
         case .recipient(let recipient): return try Self.slot(for: recipient, masterKey, containerID, random)
         case .identity(let identity): return try Self.slot(for: identity.recipient, masterKey, containerID, random)
+        case .opened: throw .invalidKey
         }
     }
 

@@ -10,7 +10,8 @@ import Digest
 struct StreamChain: Sendable {
     private let streamKey: SecretBytes
     private let containerID: [UInt8]
-    private var digest: [UInt8]
+    /// Of everything before the frame to come.
+    private(set) var digest: [UInt8]
     /// Of the frame to come.
     private(set) var frameIndex: UInt64 = 0
 
@@ -26,7 +27,11 @@ struct StreamChain: Sendable {
     }
 
     /// The key of the frame to come.
-    func key(of header: FrameHeader) -> SecretBytes {
+    func key(of header: FrameHeader) -> SecretBytes { key(of: header, digest: digest) }
+
+    /// The key of any frame.
+    /// - Parameter digest: of everything before it.
+    func key(of header: FrameHeader, digest: [UInt8]) -> SecretBytes {
         var index = [UInt8].zeros(8)
         var raw = index.mutableRawBytes
         raw.store(header.index, at: 0, .little)

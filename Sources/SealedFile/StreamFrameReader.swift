@@ -25,7 +25,7 @@ struct StreamFrameReader {
         case failure(DiskError)
     }
 
-    private struct Frame {
+    struct Frame {
         let header: FrameHeader
         let key: SecretBytes
         /// Number of the next segment.
@@ -34,11 +34,11 @@ struct StreamFrameReader {
         var word: SegmentWord
     }
 
-    private let input: StreamInput
-    private let path: String
-    private var frame: Frame?
+    let input: StreamInput
+    let path: String
+    var frame: Frame?
     /// Behind the last whole frame.
-    private(set) var mark: Mark
+    var mark: Mark
 
     init(_ input: StreamInput, path: String, _ chain: StreamChain) {
         (self.input, self.path) = (input, path)
@@ -64,7 +64,7 @@ struct StreamFrameReader {
     }
 
     /// Leaves by another way than a frame.
-    private struct Stop: Error {
+    struct Stop: Error {
         let next: Next
         init(_ next: Next) { self.next = next }
         init(_ error: FormatError, _ path: String) { next = .failure(DiskError(error, path: path)) }
@@ -75,7 +75,7 @@ struct StreamFrameReader {
     // MARK: Heads
 
     /// Reads a frame's head and the word of its first segment. Without a frame afterwards the stream has ended.
-    private mutating func beginFrame() throws(Stop) {
+    mutating func beginFrame() throws(Stop) {
         let start = input.offset
         let head = try read(FrameHeader.byteCount)
         let header = try parse(head, start)
@@ -97,7 +97,7 @@ struct StreamFrameReader {
         return header
     }
 
-    private func parse(word bytes: [UInt8], counter: UInt64, _ header: FrameHeader) throws(Stop) -> SegmentWord {
+    func parse(word bytes: [UInt8], counter: UInt64, _ header: FrameHeader) throws(Stop) -> SegmentWord {
         let raw: UInt32 = bytes.rawBytes.integer(at: 0, .little)
         guard let word = SegmentWord(raw, counter: counter) else {
             let offset = input.offset - UInt64(SegmentWord.byteCount)
@@ -139,7 +139,7 @@ struct StreamFrameReader {
     }
 
     /// So many bytes; where there are fewer, the stream was cut off.
-    private func read(_ byteCount: Int) throws(Stop) -> [UInt8] {
+    func read(_ byteCount: Int) throws(Stop) -> [UInt8] {
         let bytes: [UInt8]
         do throws(IOError) { bytes = try input.bytes(byteCount) } catch { throw Stop(error) }
         guard bytes.count == byteCount else { throw .cutOff }
@@ -149,7 +149,7 @@ struct StreamFrameReader {
     // MARK: Segments
 
     /// Reads segments up to the frame's end or a full batch, and starts the batch.
-    private mutating func fill(_ batch: SegmentBatch, _ frame: Frame) -> (isStarted: Bool, Next) {
+    mutating func fill(_ batch: SegmentBatch, _ frame: Frame) -> (isStarted: Bool, Next) {
         var frame = frame
         let firstCounter = frame.counter
         let sealed = batch.sealed

@@ -1,16 +1,29 @@
 import BlockIO
 import ByteCodec
 
-/// The bytes of a stream, from its start to its end.
+/// The bytes of a stream, from its start to its end; those of a file from other places, too.
 final class StreamInput {
     typealias Source = (inout MutableRawSpan) throws(IOError) -> Int
 
     private let source: Source
-    /// Bytes taken.
+    private let window: StreamWindow?
+    /// Bytes taken; or, of a file, where the next is.
     private(set) var offset: UInt64 = 0
     private var isAtEnd = false
 
-    init(_ source: @escaping Source) { self.source = source }
+    init(_ source: @escaping Source) { (self.source, window) = (source, nil) }
+
+    init(_ window: StreamWindow) {
+        source = { (bytes) throws(IOError) in try window.read(into: &bytes) }
+        self.window = window
+    }
+
+    /// Goes on at another place of the file, which may be behind its end.
+    func move(to offset: UInt64) {
+        guard let window else { preconditionFailure("only a file has other places") }
+        window.move(to: offset)
+        (self.offset, isAtEnd) = (offset, false)
+    }
 
     /// Fills a range as far as there are bytes.
     /// - Returns: how many; fewer than asked for at the end only.

@@ -43,14 +43,9 @@ public final class SealedStreamReader {
     ///   envelope was changed, `.io`.
     public init(secrets: [SlotKey], path: String, from source: @escaping Source) throws(DiskError) {
         let input = StreamInput(source)
-        let bytes = try diskErrors(path, "reading the envelope") { try Envelope.bytes(from: input) }
-        let envelope = try diskErrors(path) { try Self.envelope(bytes) }
-        do throws(CipherError) { keys = try envelope.keys(secrets, confirming: bytes.rawBytes) } catch {
-            throw StreamFailure.key(error, path: path)
-        }
-        (self.path, self.envelope) = (path, envelope)
-        let chain = StreamChain(envelope: bytes.rawBytes, containerID: envelope.containerID, keys: keys)
-        frames = StreamFrameReader(input, path: path, chain)
+        let start = try StreamStart(input, secrets: secrets, path: path)
+        (self.path, envelope, keys) = (path, start.envelope, start.keys)
+        frames = StreamFrameReader(input, path: path, start.chain)
         verified = frames.mark
     }
 
@@ -70,16 +65,6 @@ public final class SealedStreamReader {
             offset += UInt64(count)
             return count
         }
-    }
-
-    private static func envelope(_ bytes: [UInt8]) throws(FormatError) -> Envelope {
-        let envelope = try Envelope(bytes.rawBytes)
-        guard envelope.kind == .stream else {
-            throw FormatError(
-                .sealedEnvelope, field: "Kind", offset: 12, "is \(envelope.kind.rawValue), an image, not a stream",
-                section: "Envelope")
-        }
-        return envelope
     }
 
     /// Gives the next text.

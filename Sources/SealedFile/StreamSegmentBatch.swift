@@ -17,6 +17,7 @@ final class SegmentBatch: @unchecked Sendable {
     static let textByteCount = Envelope.streamSegmentByteCount
     /// Bytes of a full segment with its word and its tag.
     static let sealedByteCount = SegmentWord.byteCount + textByteCount + AESGCM.tagByteCount
+    static let addedByteCount = sealedByteCount - textByteCount
     static let textCapacity = segmentLimit * textByteCount
 
     /// Words, ciphertexts or text, and tags, one segment behind the other; and room for the word that follows.
@@ -47,7 +48,7 @@ final class SegmentBatch: @unchecked Sendable {
 
     /// Bytes of `sealed` that the segments take.
     var sealedRange: Range<Int> {
-        0..<filledByteCount + segmentCount * (SegmentWord.byteCount + AESGCM.tagByteCount)
+        0..<filledByteCount + segmentCount * Self.addedByteCount
     }
 
     /// The tag of the last segment.
@@ -82,8 +83,9 @@ final class SegmentBatch: @unchecked Sendable {
     // MARK: Work
 
     /// Takes the key of a frame, if it has that of another.
-    func setKey(_ key: SecretBytes, frame: UInt64) {
+    func setKey(_ key: @autoclosure () -> SecretBytes, frame: UInt64) {
         guard keyedFrame != frame else { return }
+        let key = key()
         own.setKey(key)
         helping.setKey(key)
         keyedFrame = frame
@@ -113,6 +115,14 @@ final class SegmentBatch: @unchecked Sendable {
         if hasHelper { helperIsDone.wait() }
         hasHelper = false
         return min(segmentCount, failed.load(ordering: .relaxed))
+    }
+
+    /// Opens the first segment, alone and elsewhere; nothing may be started.
+    /// - Parameter text: as long as the segment's; zeros where it is not authentic.
+    func openOne(counter: UInt64, isLast: Bool, into text: inout MutableRawSpan) throws(CipherError) {
+        let sealed = sealed
+        let body = sealed.bytes(SegmentWord.byteCount..<text.byteCount + Self.addedByteCount)
+        try own.open(body, counter: counter, isLast: isLast, into: &text)
     }
 
     private func work(_ cipher: SegmentCipher) {

@@ -82,6 +82,8 @@ struct EndRecord: DiskStruct, Equatable {
 struct SegmentWord: Equatable {
     static let byteCount = 4
     static let lastFlag: UInt32 = 1 << 31
+    /// Of each segment but a frame's last.
+    static let full = SegmentWord(textByteCount: Envelope.streamSegmentByteCount, isLast: false)
 
     let textByteCount: Int
     let isLast: Bool

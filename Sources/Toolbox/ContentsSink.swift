@@ -12,19 +12,23 @@ extension StreamSink: ContentsSink {}
 
 /// A new file; zeros become holes. Whole or absent.
 public final class SparseFileSink: ContentsSink {
-    private let pending: PendingFile
+    private let output: OutputFile
     private let start: UInt64
     private var end: UInt64
 
     /// - Parameter start: the offset of the first byte that comes.
-    public init(_ path: String, replaces: Bool, startingAt start: UInt64 = 0) throws {
-        pending = try PendingFile(path, replaces: replaces)
+    public init(_ output: OutputFile, startingAt start: UInt64 = 0) {
+        self.output = output
         (self.start, end) = (start, start)
+    }
+
+    public convenience init(_ path: String, replaces: Bool) throws {
+        self.init(try OutputFile(path, replaces: replaces, nil))
     }
 
     public func data(_ offset: UInt64, _ bytes: RawSpan) throws {
         try forEachNonzeroRun(in: bytes) { run in
-            try pending.file.write(bytes.extracting(run), at: offset - start + UInt64(run.lowerBound))
+            try output.file.write(bytes.extracting(run), at: offset - start + UInt64(run.lowerBound))
         }
         end = offset + UInt64(bytes.byteCount)
     }
@@ -32,7 +36,7 @@ public final class SparseFileSink: ContentsSink {
     public func zeros(_ offset: UInt64, _ byteCount: UInt64) throws { end = offset + byteCount }
 
     public func finish() throws {
-        try pending.file.resize(to: end - start)
-        try pending.commit()
+        try output.file.resize(to: end - start)
+        try output.commit()
     }
 }

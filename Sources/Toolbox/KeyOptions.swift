@@ -1,10 +1,11 @@
 public import ArgumentParser
+public import BlockIO
 import Cipher
 public import DiskModel
 public import SealedFile
 
 /// What opens sealed files, alike in all tools that read them.
-public struct KeyOptions: ParsableArguments {
+public struct KeyOptions: ParsableArguments, Sendable {
     @OptionGroup public var passphraseOptions: PassphraseOptions
     @OptionGroup public var keyFileOptions: KeyFileOptions
     @Option(
@@ -24,28 +25,57 @@ public struct KeyOptions: ParsableArguments {
     ///   - path: the container's.
     /// - Throws: `.key` for what is no key, or where none can be had; `.io`.
     public func secrets(for envelope: Envelope, path: String) throws(DiskError) -> [SlotKey] {
-        var secrets = try keyFileOptions.keys()
-        for file in identity { secrets += try AgeKeyFile.identities(file).map { .identity($0) } }
-        guard secrets.isEmpty || passphraseOptions.isGiven else { return secrets }
-        guard passphraseOptions.isGiven || envelope.takesPassphrase else {
-            throw DiskError(
-                .key, path: path, "no passphrase opens it, and no key was given",
-                hint: "give the key that it was sealed for: --identity or --key-file")
-        }
         guard path != StandardInput.name || passphraseOptions.passphraseFd != 0 else {
             throw DiskError(
                 .refused, path: path, "the sealed file and the passphrase come by the same descriptor",
                 hint: "give one of them by a file")
         }
-        // Of slots that are there it is theirs to say what they cost.
-        let passphrase = try passphraseOptions.passphrase(for: path, isNew: false)
-        return secrets + [.passphrase(passphrase, .standard)]
+        let secrets = try given()
+        return secrets.isEmpty ? [try askedPassphrase(for: envelope, path: path)] : secrets
+    }
+
+    /// What the options give, without asking anybody: key files, identities, then a passphrase.
+    func given() throws(DiskError) -> [SlotKey] {
+        var secrets = try keyFileOptions.keys()
+        for file in identity { secrets += try AgeKeyFile.identities(file).map { .identity($0) } }
+        guard passphraseOptions.isGiven else { return secrets }
+        return secrets + [try passphrase(for: "")]
+    }
+
+    /// A passphrase from the command that keeps it, or from the terminal.
+    /// - Throws: `.key` where none can be had, or none would open the container.
+    func askedPassphrase(for envelope: Envelope, path: String) throws(DiskError) -> SlotKey {
+        guard envelope.takesPassphrase else {
+            throw DiskError(
+                .key, path: path, "no passphrase opens it, and no key was given",
+                hint: "give the key that it was sealed for: --identity or --key-file")
+        }
+        return try passphrase(for: path)
+    }
+
+    /// A passphrase for a new file.
+    func newPassphrase(for path: String) throws(DiskError) -> SlotKey {
+        .passphrase(try passphraseOptions.passphrase(for: path, isNew: true), .standard)
+    }
+
+    /// Of slots that are there it is theirs to say what they cost.
+    private func passphrase(for path: String) throws(DiskError) -> SlotKey {
+        .passphrase(try passphraseOptions.passphrase(for: path, isNew: false), .standard)
+    }
+
+    /// Opens files with these keys, and with passphrases that a person is asked for.
+    public var files: FileOpener { SealedFiles.ofRun(self).opener }
+
+    /// Seals a new, empty file like another one, for the key that opened that one.
+    /// - Returns: the new file itself where the other one is not sealed.
+    public func contents(ofNew host: PosixFile, like other: OpenedFile) throws(DiskError) -> any BlockFile {
+        try SealedFiles.ofRun(self).contents(ofNew: host, like: other)
     }
 }
 
 extension Envelope {
     /// Whether one of the slots is a passphrase's.
-    fileprivate var takesPassphrase: Bool {
+    var takesPassphrase: Bool {
         slots.contains { slot in
             switch slot.body {
             case .scrypt, .pbkdf2: true

@@ -33,10 +33,12 @@ public struct ImageOptions: ParsableArguments {
             "raw: inputs without a signature are raw disks; vhd, vhdx: insist on that format.", valueName: "format"))
     public var format: ImageFormat?
     @OptionGroup public var acceptOptions: AcceptOptions
+    @OptionGroup public var keyOptions: KeyOptions
     public init() {}
 
     public var openOptions: OpenOptions {
-        OpenOptions(format: format, parentFolders: parentDir, accepted: acceptOptions.codes)
+        OpenOptions(
+            format: format, parentFolders: parentDir, accepted: acceptOptions.codes, files: keyOptions.files)
     }
 }
 
@@ -57,10 +59,12 @@ public struct BlockImageOptions: ParsableArguments {
         })
     public var format: ImageFormat?
     @OptionGroup public var acceptOptions: AcceptOptions
+    @OptionGroup public var keyOptions: KeyOptions
     public init() {}
 
     public var openOptions: OpenOptions {
-        OpenOptions(format: format, parentFolders: parentDir, accepted: acceptOptions.codes)
+        OpenOptions(
+            format: format, parentFolders: parentDir, accepted: acceptOptions.codes, files: keyOptions.files)
     }
 }
 

@@ -5,7 +5,7 @@ import Glibc
 import SealedFile
 
 /// Where a passphrase is read from; never the command line, which others see.
-public struct PassphraseOptions: ParsableArguments {
+public struct PassphraseOptions: ParsableArguments, Sendable {
     @Option(
         name: .long, help: ArgumentHelp("Read the passphrase's line from this file descriptor.", valueName: "fd"))
     public var passphraseFd: Int32?
@@ -52,7 +52,7 @@ public struct PassphraseOptions: ParsableArguments {
 }
 
 /// Files whose bytes are a key.
-public struct KeyFileOptions: ParsableArguments {
+public struct KeyFileOptions: ParsableArguments, Sendable {
     private static let byteLimit = 1 << 20
     @Option(
         name: .long, help: ArgumentHelp("A key of 32 bytes to 1 MiB; repeatable.", valueName: "file"),

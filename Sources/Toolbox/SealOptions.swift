@@ -36,16 +36,19 @@ public struct SealOptions: ParsableArguments {
         for text in recipient { secrets += try Self.recipients(text).map { .recipient($0) } }
         secrets += try keyFileOptions.keys()
         let count = secrets.count + (takesPassphrase ? 1 : 0)
-        guard count <= Envelope.slotLimit else {
-            throw DiskError(
-                .refused, path: container, "\(count) keys to seal for", hint: "give \(Envelope.slotLimit) at most")
-        }
+        try Self.checkCount(count, container)
         guard takesPassphrase else { return secrets }
         let cost: SlotKey.PassphraseCost = pbkdf2 ? .pbkdf2(iterations: KeySlot.defaultIterations) : .standard
         return secrets + [.passphrase(try passphraseOptions.passphrase(for: container, isNew: true), cost)]
     }
 
-    private static func recipients(_ text: String) throws(DiskError) -> [Recipient] {
+    static func checkCount(_ count: Int, _ container: String) throws(DiskError) {
+        guard count > Envelope.slotLimit else { return }
+        throw DiskError(
+            .refused, path: container, "\(count) keys to seal for", hint: "give \(Envelope.slotLimit) at most")
+    }
+
+    static func recipients(_ text: String) throws(DiskError) -> [Recipient] {
         if let recipient = Recipient(text) { return [recipient] }
         guard !text.hasPrefix("age1") else {
             throw DiskError(.key, path: text, "is no recipient", hint: "copy it again from the identity's public key")

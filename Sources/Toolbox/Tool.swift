@@ -38,6 +38,7 @@ extension Tool {
         } catch let code as ExitCode { throw code } catch let error as ValidationError {
             throw error
         } catch { run.fail(error) }
+        run.closeSealedFiles()
         run.finish()
         if run.status != .done { throw ExitCode(run.status.rawValue) }
     }
@@ -229,6 +230,13 @@ public final class ToolRun {
             try out.line(document())
         }
         try out.flush()
+    }
+
+    /// What was written into sealed files so far is theirs, whatever the run came to, as it is of other files.
+    func closeSealedFiles() {
+        do throws(DiskError) { try SealedFiles.current?.close() } catch let failure {
+            if status == .done || error == .null { fail(failure) }
+        }
     }
 
     /// Before any work: a mistaken name must not cost a run, nor the file its end.

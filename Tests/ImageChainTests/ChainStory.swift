@@ -156,7 +156,7 @@ final class ChainStory {
     }
 
     private func rebase(_ child: Int, to parent: Int, _ mode: RebaseMode) throws {
-        let file = try PosixFile(path(child), .write)
+        let file = OpenedFile(try PosixFile(path(child), .write))
         _ = try Rebasing(file, to: path(parent), mode).perform { _, _ in }
     }
 
@@ -178,7 +178,7 @@ final class ChainStory {
         let parentSize = nodes[node].parent.map { UInt64(nodes[$0].contents.count) } ?? 0
         // The child would show its parent's bytes behind its old end.
         if size > old, parentSize > old { return }
-        let file = try PosixFile(path(node), .write)
+        let file = OpenedFile(try PosixFile(path(node), .write))
         _ = try Resizing(file, to: .exactly(size)) { _, _ in }.perform { _, _ in }
         if size < old {
             nodes[node].contents.removeLast(Int(old - size))

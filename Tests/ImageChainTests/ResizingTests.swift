@@ -15,7 +15,7 @@ import ToolTesting
     init() throws { scratch = try Scratch() }
 
     private func resizing(_ name: String, _ target: ResizeTarget, raw: Bool = true) throws -> Resizing {
-        let file = try PosixFile(scratch.path(name), .write)
+        let file = OpenedFile(try PosixFile(scratch.path(name), .write))
         let options = OpenOptions(format: raw ? .raw : nil, parentFolders: [scratch.folder])
         return try Resizing(file, to: target, options) { (_, _) throws(DiskError) in }
     }

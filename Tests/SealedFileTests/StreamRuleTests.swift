@@ -11,7 +11,7 @@ import Testing
 /// Streams that somebody who has the keys made against the rules: authentic, and refused. They are built here by hand,
 /// and first of all a right one, which shows that the building is not what is refused.
 @Suite struct StreamRuleTests {
-    private struct Segment {
+    struct Segment {
         var text: [UInt8]
         var isLast = true
         /// Instead of the word that fits.
@@ -20,7 +20,7 @@ import Testing
     }
 
     /// Builds streams.
-    private struct Builder {
+    struct Builder {
         var bytes: [UInt8]
         private let containerID: [UInt8]
         private let streamKey: SecretBytes

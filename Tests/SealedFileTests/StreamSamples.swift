@@ -102,6 +102,7 @@ enum StreamSamples {
         var error: DiskError?
     }
 
+    /// What `SealedStreamReader` gives; compared with what `SealedStreamFile` does.
     /// - Parameter pieces: bytes asked for at a time; nil for `forEachPiece`.
     static func open(_ bytes: [UInt8], secret: SlotKey = secret(), pieces: Int? = nil) -> Opened {
         var opened = Opened()
@@ -110,6 +111,7 @@ enum StreamSamples {
             do throws(DiskError) { try read(reader, pieces, &opened.text) } catch { opened.error = error }
             opened.isComplete = reader.isComplete
         } catch { opened.error = error }
+        StreamFileAgreement(bytes, secret: secret).expectSame(opened)
         return opened
     }
 

@@ -155,11 +155,10 @@ struct HRLApply: Tool {
         _ undo: String, _ effect: LogEffect, _ progress: Progress, _ run: ToolRun
     ) throws -> (ImageChain, UndoOutcome?) {
         let options = imageOptions.openOptions
-        let file: PosixFile
-        do { file = try PosixFile(to, .write) } catch { throw DiskError(error, doing: "opening for writing") }
+        let file = try options.files.open(to, .write, doing: "opening for writing")
         let chain = try ImageChain.open(file, options)
         let (saved, pending) = try saveUndo(undo, effect, of: chain, progress, run)
-        let leaf = try ImageOpener.layer(writing: file, options)
+        let leaf = try ImageOpener.layer(writing: file.contents, options)
         let disk = try ImageChain(leafFirst: [leaf] + chain.layers.dropFirst(), writableLeaf: leaf)
         // All that can refuse has had its say, and nothing was overwritten yet.
         if let pending, let saved { try commit(pending, saved, run) }

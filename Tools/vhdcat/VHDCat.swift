@@ -42,11 +42,16 @@ struct VHDCat: Tool {
     @OptionGroup var imageOptions: ImageOptions
     @OptionGroup var hashes: HashOptions
     @OptionGroup var progressOptions: ProgressOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if output.json, writesToStandardOutput {
             throw ValidationError("--json needs -o FILE: standard output carries the disk's contents")
+        }
+        if newSeal.isGiven, writesToStandardOutput || hexdump {
+            throw ValidationError(
+                "what goes to standard output, and a hexdump, is sealed by seal: vhdcat … | seal -o FILE")
         }
     }
 
@@ -103,7 +108,8 @@ struct VHDCat: Tool {
         if hexdump { return HexdumpSink(try lineOutput(chain, run), wanted) }
         guard let path = outputFile, path != "-" else { return StreamSink(run.out) }
         try refuseOverwriting(path, chain, run)
-        return try SparseFileSink(path, replaces: replaces, startingAt: wanted.lowerBound)
+        let output = try newSeal.output(path, replaces: replaces, imageOptions.keyOptions)
+        return SparseFileSink(output, startingAt: wanted.lowerBound)
     }
 
     private func lineOutput(_ chain: ImageChain, _ run: ToolRun) throws -> any LineOutput {

@@ -6,10 +6,11 @@ import Toolbox
 extension VHDCheck {
     /// Puts back what an undo file holds.
     func putBack(_ undo: String, _ image: String, _ progress: Progress, _ run: ToolRun) throws {
-        let file: PosixFile
-        do { file = try PosixFile(image, dryRun ? .read : .write) } catch { throw DiskError(error) }
-        run.addInput(image, byteCount: try file.byteCount())
-        guard let journal = try UndoPlace.open(undo, for: file, forWriting: !dryRun) else {
+        let files = imageOptions.openOptions.files
+        let opened = try files.open(image, dryRun ? .read : .write)
+        let file = opened.contents
+        run.addInput(image, byteCount: try opened.host.byteCount())
+        guard let journal = try UndoPlace.open(undo, for: opened.host, forWriting: !dryRun, files) else {
             return try tellUnbegun(undo, image, run)
         }
         run.addInput(undo, byteCount: try journal.file.byteCount())
@@ -23,7 +24,7 @@ extension VHDCheck {
                 try journal.restore(file) { done, _ in progress.update(done) }
             }
             progress.end()
-            run.addOutput(image, byteCount: try file.byteCount())
+            run.addOutput(image, byteCount: try opened.host.byteCount())
         }
         run.result = document(journal, state, undo, image)
         guard !output.json, !output.quiet else { return }

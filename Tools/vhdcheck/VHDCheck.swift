@@ -2,6 +2,7 @@ import ArgumentParser
 import BlockIO
 import ByteCodec
 import DiskModel
+import Glibc
 import ImageChain
 import Toolbox
 
@@ -79,10 +80,9 @@ struct VHDCheck: Tool {
     /// Checks, and repairs where that was asked for.
     private func checked(_ image: String, _ progress: Progress, _ run: ToolRun) throws -> Outcome {
         let writes = repair != nil && !dryRun
-        let file: PosixFile
-        do { file = try PosixFile(image, writes ? .write : .read) } catch { throw DiskError(error) }
-        run.addInput(image, byteCount: try file.byteCount())
-        var outcome = Outcome(path: image, check: try check(file, file, "checking", progress))
+        let file = try imageOptions.openOptions.files.open(image, writes ? .write : .read)
+        run.addInput(image, byteCount: try file.host.byteCount())
+        var outcome = Outcome(path: image, check: try check(file.contents, file, "checking", progress))
         guard let kinds = repair?.kinds else { return outcome }
         outcome.repair = Outcome.Repair(kinds: kinds, isDryRun: dryRun)
         if dryRun {
@@ -94,7 +94,7 @@ struct VHDCheck: Tool {
     }
 
     private func check(
-        _ file: any BlockFile, _ original: PosixFile, _ label: String, _ progress: Progress
+        _ file: any BlockFile, _ original: OpenedFile, _ label: String, _ progress: Progress
     ) throws -> ImageCheck {
         try ImageChecker.check(
             file, identity: original.identity, imageOptions.openOptions, checkOptions,
@@ -120,8 +120,8 @@ struct VHDCheck: Tool {
     private static let dryRunByteLimit: UInt64 = 32 << 20
 
     /// The repair on top of the file, in memory.
-    private func tryRepair(_ file: PosixFile, _ progress: Progress, _ outcome: inout Outcome) throws {
-        let overlay = try OverlayFile(over: file, heldByteLimit: Self.dryRunByteLimit)
+    private func tryRepair(_ file: OpenedFile, _ progress: Progress, _ outcome: inout Outcome) throws {
+        let overlay = try OverlayFile(over: file.contents, heldByteLimit: Self.dryRunByteLimit)
         do throws(DiskError) {
             outcome.repair?.actions = try ImageChecker.repair(
                 overlay, as: outcome.check.format, repair?.kinds ?? [], checkOptions,
@@ -137,18 +137,26 @@ struct VHDCheck: Tool {
 
     /// The repair itself: everything is saved in an undo file before it is changed. What fails on the way is kept with
     /// the outcome, so that it is told what was found before.
-    private func doRepair(_ file: PosixFile, _ progress: Progress, _ outcome: inout Outcome, _ run: ToolRun) throws {
+    private func doRepair(_ file: OpenedFile, _ progress: Progress, _ outcome: inout Outcome, _ run: ToolRun) throws {
         let (wanted, image) = (undoFile, file.path)
         if let wanted, UndoPlace.isTaken(wanted) {
             throw DiskError(.refused, path: wanted, "is there already", hint: "name a new undo file")
         }
+        let keys = imageOptions.keyOptions
         let saving = try UndoFile(
-            file, makeJournal: { () throws(IOError) in try UndoPlace.make(wanted, for: image) },
-            dropJournal: { $0.hostFile.map(UndoPlace.remove) })
+            file.contents,
+            makeJournal: { () throws(IOError) in
+                let host = try UndoPlace.make(wanted, for: image)
+                do throws(DiskError) { return try keys.contents(ofNew: host, like: file) } catch {
+                    UndoPlace.remove(host)
+                    throw error.ioError ?? IOError("seal", path: host.path, .errno(ENOMEM))
+                }
+            },
+            dropJournal: { $0.storage.map(UndoPlace.remove) })
         defer {
             outcome.repair?.undoFile = saving.journal?.path
             if let journal = saving.journal {
-                run.addOutput(image, byteCount: try? file.byteCount())
+                run.addOutput(image, byteCount: try? file.host.byteCount())
                 run.addOutput(journal.path, byteCount: try? journal.byteCount())
             }
         }
@@ -157,7 +165,7 @@ struct VHDCheck: Tool {
                 saving, as: outcome.check.format, repair?.kinds ?? [], checkOptions,
                 progress: reporting("repairing", progress))
             try saving.finish()
-            outcome.repair?.check = try check(file, file, "checking again", progress)
+            outcome.repair?.check = try check(file.contents, file, "checking again", progress)
         } catch {
             outcome.failure = error
         }

@@ -38,9 +38,9 @@ struct VHDCompact: Tool {
     }
 
     private func compact(_ image: String, _ run: ToolRun) throws {
-        let file = try PosixFile(image, dryRun ? .read : .write)
-        run.addInput(image, byteCount: try file.byteCount())
-        let compacting = try Compacting(file, imageOptions.openOptions)
+        let file = try imageOptions.openOptions.files.open(image, dryRun ? .read : .write)
+        run.addInput(image, byteCount: try file.host.byteCount())
+        let compacting = try Compacting(file.contents, imageOptions.openOptions)
         run.warn(image, compacting.findings)
         if compacting.hasPendingLog {
             if dryRun {

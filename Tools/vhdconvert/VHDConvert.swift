@@ -40,10 +40,15 @@ struct VHDConvert: Tool {
     @OptionGroup var imageOptions: ImageOptions
     @OptionGroup var hashes: HashOptions
     @OptionGroup var progressOptions: ProgressOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         try newImage.validate()
+        if newImage.preallocate, newSeal.isGiven { throw ValidationError("--preallocate does not go with sealing") }
+        if target == "-", newSeal.isGiven {
+            throw ValidationError("standard output is sealed by seal: vhdconvert … - | seal -o FILE")
+        }
         if azure, newImage.dynamic { throw ValidationError("--azure makes a fixed image") }
         if azure, let format = newImage.outputFormat, format != .vhd { throw ValidationError("--azure makes a VHD") }
         if target == "-" {
@@ -63,10 +68,11 @@ struct VHDConvert: Tool {
         let progress = Progress(
             "vhdconvert", total: input?.chain.geometry.virtualByteCount ?? 0, output: output, options: progressOptions)
         defer { progress.end() }
-        let pending = try PendingFile(target, replaces: newImage.replaces)
-        let outcome = try convert(input, plan, pending, progress)
+        let file = try newSeal.output(target, replaces: newImage.replaces, imageOptions.keyOptions)
+        var outcome = try convert(input, plan, file, progress)
         try input?.chain.checkUnchanged(imageOptions.openOptions)
-        try pending.commit()
+        try file.commit()
+        outcome.fileByteCount = try file.host.byteCount()
         progress.end()
         run.addOutput(
             target, byteCount: outcome.fileByteCount,
@@ -129,12 +135,12 @@ struct VHDConvert: Tool {
     // MARK: Work
 
     private func convert(
-        _ input: SourceDisk?, _ plan: NewImage, _ pending: PendingFile, _ progress: Progress
+        _ input: SourceDisk?, _ plan: NewImage, _ output: OutputFile, _ progress: Progress
     ) throws -> Outcome {
-        let builder = try plan.builder(on: pending.file)
+        let builder = try plan.builder(on: output.file)
         if newImage.preallocate, let size = plan.virtualByteCount {
-            try pending.file.preallocate(0..<size)
-            try pending.file.resize(to: 0)
+            try output.host.preallocate(0..<size)
+            try output.host.resize(to: 0)
         }
         let started = Progress.seconds()
         var streamSum: [UInt8]?
@@ -150,17 +156,17 @@ struct VHDConvert: Tool {
                 read: { try StandardInput.read(into: &$0) }, progress: { progress.update($0) })
             (result, streamSum) = (stream.result, stream.digest?.finish())
         }
-        try pending.file.sync()
+        try output.file.sync()
         var outcome = Outcome(
             result: result, virtualByteCount: builder.geometry.virtualByteCount,
-            fileByteCount: try pending.file.byteCount(), seconds: Progress.seconds() - started)
+            fileByteCount: try output.file.byteCount(), seconds: Progress.seconds() - started)
         if azure { try Azure.checkFile(outcome.fileByteCount, target) }
-        try readAgain(pending.file, plan.format, input, streamSum, &outcome, progress)
+        try readAgain(output.opened, plan.format, input, streamSum, &outcome, progress)
         return outcome
     }
 
     private func readAgain(
-        _ file: PosixFile, _ format: ImageFormat, _ input: SourceDisk?, _ streamSum: [UInt8]?,
+        _ file: OpenedFile, _ format: ImageFormat, _ input: SourceDisk?, _ streamSum: [UInt8]?,
         _ outcome: inout Outcome, _ progress: Progress
     ) throws {
         guard verify || !hashes.algorithms.isEmpty else { return }

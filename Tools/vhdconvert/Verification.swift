@@ -9,16 +9,16 @@ import Toolbox
 /// Reads a new image again, through its own structures: to compare its contents with the source's by their sums, and for
 /// plain sums to tell.
 struct Verification {
-    private let file: PosixFile
+    private let file: OpenedFile
     private let target: ImageChain
 
     /// - Parameter file: flushed, so that what is read can come from the disk.
-    init(_ file: PosixFile, _ format: ImageFormat) throws {
+    init(_ file: OpenedFile, _ format: ImageFormat) throws {
         self.file = file
-        file.forgetCached()
+        file.host.forgetCached()
         var options = OpenOptions()
         options.format = format
-        target = try ImageChain(leafFirst: [try ImageOpener.layer(reading: file, options)])
+        target = try ImageChain(leafFirst: [try ImageOpener.layer(reading: file.contents, options)])
     }
 
     /// Compares with a source that is still there.

@@ -29,7 +29,13 @@ struct VHDCreate: Tool {
     @Flag(help: "Check everything and say what would be made; write nothing.")
     var dryRun = false
     @OptionGroup var newImage: NewImageOptions
+    @OptionGroup var newSeal: NewSealOptions
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if newImage.preallocate, newSeal.isGiven { throw ValidationError("--preallocate does not go with sealing") }
+    }
 
     func perform(_ run: ToolRun) throws {
         let plan = try newImage.newImage(
@@ -40,11 +46,11 @@ struct VHDCreate: Tool {
         if dryRun {
             _ = try plan.builder(on: MemoryFile())
         } else {
-            let pending = try PendingFile(image, replaces: newImage.replaces)
-            try plan.create(on: pending.file)
-            let byteCount = try pending.file.byteCount()
-            if newImage.preallocate { try pending.file.preallocate(0..<byteCount) }
-            try pending.commit()
+            let file = try newSeal.output(image, replaces: newImage.replaces, keyOptions)
+            try plan.create(on: file.file)
+            if newImage.preallocate { try file.host.preallocate(0..<file.host.byteCount()) }
+            try file.commit()
+            let byteCount = try file.host.byteCount()
             fileByteCount = byteCount
             run.addOutput(image, byteCount: byteCount)
         }

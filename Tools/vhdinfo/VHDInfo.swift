@@ -52,13 +52,13 @@ struct VHDInfo: Tool {
     }
 
     private func show(_ image: String, _ run: ToolRun) throws {
-        let file: PosixFile
-        do { file = try PosixFile(image) } catch { throw DiskError(error) }
-        let byteCount = try file.byteCount()
-        let digests = try fileHashes(file, byteCount, run)
+        let host: PosixFile
+        do { host = try PosixFile(image) } catch { throw DiskError(error) }
+        let byteCount = try host.byteCount()
+        let digests = try fileHashes(host, byteCount, run)
         run.addInput(image, byteCount: byteCount, hashes: digests)
         let description = try ImageDescription(
-            image, file, imageOptions.openOptions, wanting: wantedKeys, diagnosesChain: chain)
+            image, host, imageOptions.openOptions, wanting: wantedKeys, diagnosesChain: chain)
         description.report(to: run)
         if output.json {
             run.result = description.json

@@ -121,16 +121,15 @@ struct VHDMap: Tool {
 
     /// With `--chain` all layers; else the image alone, whose parent need not be there.
     private func open(_ run: ToolRun) throws -> MapSource {
-        let file: PosixFile
-        do { file = try PosixFile(image) } catch { throw DiskError(error) }
-        run.addInput(image, byteCount: try file.byteCount())
+        let file = try imageOptions.openOptions.files.open(image)
+        run.addInput(image, byteCount: try file.host.byteCount())
         let source: MapSource
         if chain {
             let chain = try ImageChain.open(image, imageOptions.openOptions)
             run.warn(image, chain.findings)
             source = MapSource(layers: chain.layers, chain: chain)
         } else {
-            let layer = try ImageOpener.layer(reading: file, imageOptions.openOptions)
+            let layer = try ImageOpener.layer(reading: file.contents, imageOptions.openOptions)
             run.warn(image, try ImageChain.sharedSpace([layer], imageOptions.openOptions))
             source = MapSource(layers: [layer], chain: nil)
         }

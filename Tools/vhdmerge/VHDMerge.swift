@@ -52,6 +52,7 @@ struct VHDMerge: Tool {
         help: ArgumentHelp("Another folder in which parents may be found; repeatable.", valueName: "dir"),
         completion: .directory)
     var parentDir: [String] = []
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
 
@@ -65,7 +66,8 @@ struct VHDMerge: Tool {
     }
 
     func perform(_ run: ToolRun) throws {
-        let merge = try Merge(child, into: into, OpenOptions(parentFolders: parentDir), plansOnly: dryRun)
+        let merge = try Merge(
+            child, into: into, OpenOptions(parentFolders: parentDir, files: keyOptions.files), plansOnly: dryRun)
         for path in merge.plan.links + [merge.plan.target] {
             run.addInput(path, byteCount: try PosixFile(path).byteCount())
         }

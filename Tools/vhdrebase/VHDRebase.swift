@@ -52,8 +52,8 @@ struct VHDRebase: Tool {
     private var mode: RebaseMode { safe ? .safe : self.unsafe ? .unsafe : forceIdentity ? .forceIdentity : .moved }
 
     func perform(_ run: ToolRun) throws {
-        let file = try PosixFile(child, dryRun ? .read : .write)
-        run.addInput(child, byteCount: try file.byteCount())
+        let file = try imageOptions.openOptions.files.open(child, dryRun ? .read : .write)
+        run.addInput(child, byteCount: try file.host.byteCount())
         run.addInput(parent, byteCount: try PosixFile(parent).byteCount())
         let rebasing = try Rebasing(file, to: parent, mode, naming: naming.naming, imageOptions.openOptions)
         warn(rebasing, run)
@@ -64,7 +64,7 @@ struct VHDRebase: Tool {
         let held = try dryRun ? rebasing.plan(progress: show) : rebasing.perform(progress: show)
         progress.end()
         let changed = !dryRun && !rebasing.isLinked
-        if changed { run.addOutput(child, byteCount: try file.byteCount()) }
+        if changed { run.addOutput(child, byteCount: try file.host.byteCount()) }
         run.result = document(rebasing, held, changed: changed)
         try report(rebasing, held, run)
     }

@@ -46,8 +46,8 @@ struct VHDResize: Tool {
     }
 
     func perform(_ run: ToolRun) throws {
-        let file = try PosixFile(image, dryRun ? .read : .write)
-        run.addInput(image, byteCount: try file.byteCount())
+        let file = try imageOptions.openOptions.files.open(image, dryRun ? .read : .write)
+        run.addInput(image, byteCount: try file.host.byteCount())
         let progress = Progress("vhdresize: looking", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         let resizing = try Resizing(file, to: size.target, imageOptions.openOptions) { done, total in

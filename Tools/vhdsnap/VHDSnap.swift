@@ -37,6 +37,7 @@ struct VHDSnap: Tool {
     @Flag(help: "Check everything and say what would be made; write nothing.")
     var dryRun = false
     @OptionGroup var imageOptions: BlockImageOptions
+    @OptionGroup var newSeal: NewSealOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -59,10 +60,11 @@ struct VHDSnap: Tool {
             try snapshot.create(on: MemoryFile(), created: ToolRun.now())
             try refuseExisting()
         } else {
-            let pending = try PendingFile(child, replaces: replaces)
-            try snapshot.create(on: pending.file, created: ToolRun.now())
-            let byteCount = try pending.file.byteCount()
-            try pending.commit()
+            let output = try newSeal.output(
+                child, replaces: replaces, imageOptions.keyOptions, like: snapshot.parentFile)
+            try snapshot.create(on: output.file, created: ToolRun.now())
+            try output.commit()
+            let byteCount = try output.host.byteCount()
             fileByteCount = byteCount
             run.addOutput(child, byteCount: byteCount)
         }

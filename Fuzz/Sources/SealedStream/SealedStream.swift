@@ -6,7 +6,8 @@ import SealedFile
 
 // A sealed stream. First byte 0: the rest is a file, opened with the key of the seeds; nothing traps, and what is
 // complete can be added to. Else: a recipe. A stream is made of frames, and bytes of it are changed, moved, doubled and
-// taken away; unless it is the same again, it is refused, or open with a prefix of its text.
+// taken away; unless it is the same again, it is refused, or open with a prefix of its text. Read at any place, it
+// gives all of its text just when the other reader does, and never other text.
 
 private let key = (100..<132).map { UInt8($0) }
 private let secrets = [SlotKey.keyFile(SecretBytes(copying: key.rawBytes))]
@@ -64,6 +65,33 @@ private func text(of bytes: [UInt8]) -> (text: [UInt8], isComplete: Bool, error:
         }
         return (text, reader.isComplete, nil)
     } catch { return (text, false, error) }
+}
+
+/// Compares what is read at any place with what comes in order.
+/// - Parameter whole: all text there ever was, if it is known.
+private func compare(_ bytes: [UInt8], _ text: [UInt8], isComplete: Bool, _ whole: [UInt8]?) {
+    guard let file = try? SealedStreamFile(reading: MemoryFile(bytes), secrets: secrets) else {
+        return precondition(!isComplete, "complete, and cannot be opened")
+    }
+    let byteCount = Int(file.byteCount())
+    precondition(byteCount < 1 << 24, "more text than there are bytes")
+    if let whole { precondition(byteCount == whole.count, "another length") }
+    if isComplete { precondition(byteCount == text.count, "another length than in order") }
+    var isReadable = true
+    for (start, step) in [(0, byteCount), (0, 65_536), (30_000, 65_536)] where step > 0 {
+        for place in stride(from: start, to: byteCount, by: step) {
+            let end = min(place + step, byteCount)
+            do throws(IOError) {
+                let found = try file.bytes(at: UInt64(place), count: end - place)
+                if let whole { precondition(found[...] == whole[place..<end], "other text") }
+                if end <= text.count { precondition(found[...] == text[place..<end], "not as in order") }
+            } catch {
+                precondition(error.reason == .notAuthentic, "another error than changed bytes give")
+                isReadable = false
+            }
+        }
+    }
+    precondition(isReadable == isComplete, "only one of the readers gives all text")
 }
 
 private func stream(_ recipe: inout Recipe) throws -> (bytes: [UInt8], text: [UInt8]) {
@@ -124,7 +152,8 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     guard let mode = input.first else { return 0 }
     guard mode != 0 else {
         let bytes = Array(input.dropFirst())
-        _ = text(of: bytes)
+        let (text, isComplete, _) = text(of: bytes)
+        compare(bytes, text, isComplete: isComplete, nil)
         append(to: bytes, isPrefixOf: nil)
         return 0
     }
@@ -137,6 +166,7 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     precondition(isComplete == isSame, "complete, and changed; or whole, and not complete")
     precondition(!isSame || error == nil && text == whole, "what is whole is refused")
     precondition(whole.starts(with: text), "other text")
+    compare(bytes, text, isComplete: isComplete, whole)
     append(to: bytes, isPrefixOf: whole)
     return 0
 }
