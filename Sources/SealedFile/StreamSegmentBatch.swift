@@ -80,6 +80,19 @@ final class SegmentBatch: @unchecked Sendable {
         }
     }
 
+    /// Takes the text out of segments that were opened.
+    /// - Parameter buffer: no longer than the text.
+    func copyText(into buffer: inout MutableRawSpan) {
+        let sealed = sealed
+        var done = 0
+        while done < buffer.byteCount {
+            let place = Self.place(ofText: done)
+            let part = place.prefix(min(place.count, buffer.byteCount - done))
+            buffer.copy(sealed.bytes(part), at: done)
+            done += part.count
+        }
+    }
+
     // MARK: Work
 
     /// Takes the key of a frame, if it has that of another.
@@ -120,9 +133,10 @@ final class SegmentBatch: @unchecked Sendable {
     /// Opens the first segment, alone and elsewhere; nothing may be started.
     /// - Parameter text: as long as the segment's; zeros where it is not authentic.
     func openOne(counter: UInt64, isLast: Bool, into text: inout MutableRawSpan) throws(CipherError) {
-        let sealed = sealed
-        let body = sealed.bytes(SegmentWord.byteCount..<text.byteCount + Self.addedByteCount)
-        try own.open(body, counter: counter, isLast: isLast, into: &text)
+        let (sealed, place) = (sealed, textRange(0, of: text.byteCount))
+        text.copy(sealed.bytes(place), at: 0)
+        let tag = sealed.bytes(place.upperBound..<place.upperBound + AESGCM.tagByteCount)
+        try own.open(&text, tag: tag, counter: counter, isLast: isLast)
     }
 
     private func work(_ cipher: SegmentCipher) {
@@ -139,10 +153,12 @@ final class SegmentBatch: @unchecked Sendable {
     private func isLast(_ index: Int) -> Bool { endsFrame && index == segmentCount - 1 }
 
     /// The text of a segment, in `sealed`; its tag stands behind it.
-    private func textRange(_ index: Int) -> Range<Int> {
+    /// - Parameter byteCount: of text in all segments.
+    private func textRange(_ index: Int, of byteCount: Int) -> Range<Int> {
         let start = index * Self.textByteCount
-        return Self.place(ofText: start).prefix(min(Self.textByteCount, filledByteCount - start))
+        return Self.place(ofText: start).prefix(min(Self.textByteCount, byteCount - start))
     }
+    private func textRange(_ index: Int) -> Range<Int> { textRange(index, of: filledByteCount) }
 
     private func seal(_ index: Int, _ cipher: SegmentCipher) {
         let (sealed, isLast, range) = (self.sealed, isLast(index), textRange(index))
