@@ -164,6 +164,12 @@ import Testing
             #expect(try openImage(changed.contents).everything() == disks[1], "change \(number)")
             #expect(throws: DiskError.self) { try openImage(changed.contents, anchor: image.anchor) }
         }
+        // One of an earlier lap of the ring, or a later one.
+        var (moved, record) = (forger, records[2])
+        record.head.position += 262_144
+        let place = ImageLayout.journalOffset + records[2].head.position
+        moved.contents.write(record.bytes(forger.keys).rawBytes, at: place)
+        #expect(try openImage(moved.contents).everything() == disks[1])
         // A byte of its code or of what that covers.
         for place in [0, 31, 40, 64, 80, 192, 255] as [UInt64] {
             let offset = ImageLayout.journalOffset + records[2].head.position + place
