@@ -4,18 +4,29 @@ import DiskModel
 import Glibc
 import SealedFile
 
-/// Measures how fast streams are sealed and opened, from memory to nowhere.
+/// Measures how fast streams are sealed and opened, from memory to nowhere, or sealed images in a folder.
 ///
 /// Usage: sealing-bench [MIB [ROUNDS]]
+///        sealing-bench --small FOLDER [MIB [ROUNDS]]
+///        sealing-bench --large FOLDER [MIB [ROUNDS]]
 ///
 /// Seals a stream of MIB MiB (256) and opens it again, ROUNDS times (8). The sealed stream is in memory, from where opening
 /// copies it, as it would from the system. Prints a line for each of `seal`, `unseal` and that `copy` alone: bytes of text a
-/// second of wall-clock time, median, and of CPU time.
+/// second of wall-clock time, median, and of CPU time. With a folder, what `ImageBench` measures there.
 @main struct SealingBench {
     static func main() throws {
-        let arguments = CommandLine.arguments
-        let byteCount = (arguments.count > 1 ? Int(arguments[1]) ?? 256 : 256) << 20
-        let rounds = max(1, arguments.count > 2 ? Int(arguments[2]) ?? 8 : 8)
+        var arguments = Array(CommandLine.arguments.dropFirst())
+        var images: (way: String, folder: String)?
+        if arguments.count > 1, ["--small", "--large"].contains(arguments[0]) {
+            images = (arguments[0], arguments[1])
+            arguments.removeFirst(2)
+        }
+        let byteCount = (arguments.count > 0 ? Int(arguments[0]) ?? 256 : 256) << 20
+        let rounds = max(1, arguments.count > 1 ? Int(arguments[1]) ?? 8 : 8)
+        if let images {
+            let bench = ImageBench(folder: images.folder, byteCount: UInt64(byteCount), rounds: rounds)
+            return try images.way == "--small" ? bench.small() : bench.large()
+        }
         let bench = Bench(byteCount: byteCount)
         try bench.fill()
         try measure("seal", byteCount, rounds) { try bench.seal { _ in } }
@@ -24,23 +35,9 @@ import SealedFile
     }
 
     static func measure(_ name: String, _ byteCount: Int, _ rounds: Int, _ body: () throws -> Void) throws {
-        var seconds: [Double] = []
-        let cpu = cpuSeconds()
-        for _ in 0..<rounds {
-            let started = ContinuousClock.now
-            try body()
-            seconds.append(started.duration(to: .now) / .seconds(1))
-        }
-        let cpuPerRound = (cpuSeconds() - cpu) / Double(rounds)
-        let median = seconds.sorted()[rounds / 2]
-        print("\(name) \(Int(Double(byteCount) / median)) \(Int(Double(byteCount) / cpuPerRound))")
-    }
-
-    static func cpuSeconds() -> Double {
-        var usage = rusage()
-        _ = unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1_000_000 }
-        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+        var rate = Rate(name)
+        for _ in 0..<rounds { try rate.measure(byteCount, body) }
+        rate.report()
     }
 }
 

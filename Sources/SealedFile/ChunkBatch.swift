@@ -1,14 +1,13 @@
 import BlockIO
 import ByteCodec
-import Dispatch
 
 /// Chunks that are enciphered together, one behind the other in one buffer. One owner at a time; two threads work on it
 /// inside of `seal`, each on chunks of its own, hence unchecked.
 final class ChunkBatch: @unchecked Sendable {
     /// Bytes of a batch: enough for two threads, and bounded memory.
     static let byteCount = 1 << 20
-    /// Fewer bytes are not worth a second thread.
-    private static let sharedByteCount = 128 << 10
+    /// What a thread enciphers and writes at once: less is not worth a second thread, and this much stays in its cache.
+    private static let partByteCount = 64 << 10
 
     let chunkByteCount: Int
     let capacity: Int
@@ -41,18 +40,25 @@ final class ChunkBatch: @unchecked Sendable {
         indices.append(index)
     }
 
-    /// Enciphers all, with a fresh nonce each.
-    func seal(word: UInt64, _ ciphers: ChunkCiphers, _ nonces: [UInt8]) {
+    /// Enciphers all, with a fresh nonce each, and writes them, by two threads where they are many.
+    /// - Parameter write: gets places in the batch and what was enciphered there; in any order.
+    func seal(
+        word: UInt64, _ ciphers: ChunkCiphers, _ nonces: [UInt8],
+        write: @Sendable (Range<Int>, RawSpan) throws(IOError) -> Void
+    ) throws(IOError) {
         let count = indices.count
         precondition(nonces.count == count * ChunkEntry.nonceByteCount, "a nonce for each")
-        let threadCount = count * chunkByteCount >= Self.sharedByteCount ? 2 : 1
-        let middle = (count + threadCount - 1) / threadCount
-        if threadCount == 1 {
-            seal(0..<count, word, ciphers, nonces)
+        let size = max(1, Self.partByteCount / chunkByteCount)
+        @Sendable func part(_ number: Int) throws(IOError) {
+            let places = number * size..<min(count, (number + 1) * size)
+            seal(places, word, ciphers, nonces)
+            let buffer = self.buffer
+            try write(places, buffer.bytes(places.lowerBound * chunkByteCount..<places.upperBound * chunkByteCount))
+        }
+        if count <= size {
+            try part(0)
         } else {
-            DispatchQueue.concurrentPerform(iterations: 2) { part in
-                seal(part == 0 ? 0..<middle : middle..<count, word, ciphers, nonces)
-            }
+            try onTwoThreads((count + size - 1) / size) { (number) throws(IOError) in try part(number) }
         }
         let (tags, nonceBytes) = (tags, nonces.rawBytes)
         for place in 0..<count {
@@ -64,29 +70,27 @@ final class ChunkBatch: @unchecked Sendable {
 
     private func seal(_ places: Range<Int>, _ word: UInt64, _ ciphers: ChunkCiphers, _ nonces: [UInt8]) {
         ciphers.withOne { cipher in
+            let nonces = nonces.rawBytes
             for place in places {
-                let nonce = Array(nonces[24 * place..<24 * place + 24])
+                let nonce = nonces.extracting(24 * place..<24 * place + 24)
                 buffer.withMutableBytes(place * chunkByteCount..<(place + 1) * chunkByteCount) { chunk in
                     tags.withMutableBytes(16 * place..<16 * place + 16) { tag in
-                        cipher.seal(&chunk, index: indices[place], word: word, nonce: nonce.rawBytes, tag: &tag)
+                        cipher.seal(&chunk, index: indices[place], word: word, nonce: nonce, tag: &tag)
                     }
                 }
             }
         }
     }
 
-    /// The enciphered chunks.
-    func writeSealed(_ body: (RawSpan) throws(IOError) -> Void) throws(IOError) {
-        let buffer = buffer
-        try body(buffer.bytes(0..<indices.count * chunkByteCount))
-    }
-
-    /// Writes each to its place in the file, neighbours together.
-    func write(to file: any BlockFile, _ layout: ImageLayout) throws(IOError) {
-        let buffer = buffer
-        try forEachRun(of: indices, layout) { (places, offset) throws(IOError) in
-            try file.write(
-                buffer.bytes(places.lowerBound * chunkByteCount..<places.upperBound * chunkByteCount), at: offset)
+    /// As `seal`, with each chunk written to its place in the file, neighbours together.
+    func seal(
+        word: UInt64, _ ciphers: ChunkCiphers, _ nonces: [UInt8], into file: any BlockFile, _ layout: ImageLayout
+    ) throws(IOError) {
+        let size = chunkByteCount
+        try seal(word: word, ciphers, nonces) { (places, bytes) throws(IOError) in
+            try forEachRun(of: Array(indices[places]), layout) { (run, offset) throws(IOError) in
+                try file.write(bytes.extracting(run.lowerBound * size..<run.upperBound * size), at: offset)
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ final class ChunkCipher: @unchecked Sendable {
     func open(_ chunk: inout MutableRawSpan, index: UInt64, entry: ChunkEntry) throws(CipherError) {
         setAdditional(index, entry.word)
         let (additional, secret) = (additional, entry.nonceAndTag)
-        let raw = secret.rawBytes
+        let raw = unsafe secret.span.bytes
         try cipher.open(
             inPlace: &chunk, tag: raw.extracting(24..<40), nonce: raw.extracting(0..<24),
             additional: additional.rawBytes)

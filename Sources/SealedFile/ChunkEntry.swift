@@ -69,12 +69,12 @@ struct ChunkEntry: Equatable, Sendable {
     struct Nonce: Hashable, Sendable { let first, second, third: UInt64 }
     var nonce: Nonce { Nonce(first: fields.0, second: fields.1, third: fields.2) }
 
-    /// The nonce and the tag behind it, 40 bytes.
-    var nonceAndTag: [UInt8] {
-        var result = [UInt8].zeros(Self.byteCount)
-        var raw = result.mutableRawBytes
-        store(into: &raw, at: 0)
-        return result
+    /// The nonce and the tag behind it, 40 bytes, as they stand in memory.
+    var nonceAndTag: [5 of UInt64] {
+        [
+            fields.0.littleEndian, fields.1.littleEndian, fields.2.littleEndian, fields.3.littleEndian,
+            fields.4.littleEndian,
+        ]
     }
 
     static func == (left: ChunkEntry, right: ChunkEntry) -> Bool {

@@ -13,13 +13,24 @@ extension SealedImage {
         writing.access = .failed
         try sealFreeChunks(&writing)
         let plan = try sealForJournal(&writing)
-        try file.sync()
-        let bytes = try state.withLock { (state) throws(IOError) in try state.settle(plan).bytes(keys) }
-        try ring.write(bytes.rawBytes, at: plan.position)
+        let record = try flushAndSettle(plan)
+        try ring.write(record.rawBytes, at: plan.position)
         try file.sync()
         state.withLock { $0.finishCommit(plan) }
         for zeros in plan.zeros { try punch(zeros) }
         writing.access = .writing
+    }
+
+    /// Step 2, while another thread brings the pages in memory up to date.
+    /// - Returns: the record.
+    private func flushAndSettle(_ plan: CommitPlan) throws(IOError) -> [UInt8] {
+        let record = Mutex<[UInt8]>([])
+        try onTwoThreads(2) { (number) throws(IOError) in
+            guard number == 1 else { return try file.sync() }
+            let bytes = try state.withLock { (state) throws(IOError) in try state.settle(plan).bytes(keys) }
+            record.withLock { $0 = bytes }
+        }
+        return record.withLock { $0 }
     }
 
     /// Enciphers what is still in memory behind the room for the record.
@@ -62,9 +73,10 @@ extension SealedImage {
         guard !batch.isEmpty else { return }
         defer { batch.removeAll() }
         let nonces = random.bytes(batch.indices.count * ChunkEntry.nonceByteCount)
-        batch.seal(word: ChunkEntry.word(.data, generation), ciphers, nonces)
         let start = position
-        try batch.writeSealed { (bytes) throws(IOError) in try ring.write(bytes, at: start) }
+        try batch.seal(word: ChunkEntry.word(.data, generation), ciphers, nonces) { (places, bytes) throws(IOError) in
+            try ring.write(bytes, at: start + UInt64(places.lowerBound * chunkByteCount))
+        }
         state.withLock { state in
             for (place, index) in batch.indices.enumerated() {
                 let location = ChunkLocation.journal(start + UInt64(place * chunkByteCount))

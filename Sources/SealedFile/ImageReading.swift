@@ -4,8 +4,10 @@ import Glibc
 import Synchronization
 
 extension SealedImage {
-    /// Chunks looked up at a time.
-    private static let lookupCount: UInt64 = 64
+    /// Bytes looked up at a time.
+    private static let lookupByteCount = 1 << 20
+    /// What a thread reads and deciphers at once: less is not worth a second thread, and this much stays in its cache.
+    private static let runByteCount = 128 << 10
 
     /// A chunk that has to be read and deciphered, and the part of it that is wanted.
     private struct SealedPiece {
@@ -15,7 +17,7 @@ extension SealedImage {
         /// Inside of the chunk.
         var part: Range<Int>
         /// Where it goes in the buffer.
-        var target: Int
+        var target: Range<Int>
     }
 
     public func read(into buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
@@ -27,7 +29,7 @@ extension SealedImage {
         let size = UInt64(chunkByteCount)
         var position = offset
         while position < range.upperBound {
-            let stop = min(range.upperBound, (position / size + Self.lookupCount) * size)
+            let stop = min(range.upperBound, (position / size + UInt64(Self.lookupByteCount) / size) * size)
             let part = Int(position - offset)..<Int(stop - offset)
             try buffer.withPart(part) { (part) throws(IOError) in try readSome(&part, at: position) }
             position = stop
@@ -36,13 +38,47 @@ extension SealedImage {
 
     private func readSome(_ buffer: inout MutableRawSpan, at offset: UInt64) throws(IOError) {
         let pieces = try lookUp(&buffer, at: offset)
-        var next = 0
-        while next < pieces.count {
-            let end = try readRun(pieces[next...], &buffer)
-            for piece in pieces[next..<end] where piece.part.count == chunkByteCount {
-                try open(piece, &buffer)
+        let runs = runs(of: pieces)
+        let otherReaders = readerCount.wrappingAdd(1, ordering: .relaxed).oldValue
+        defer { readerCount.wrappingSubtract(1, ordering: .relaxed) }
+        try unsafe buffer.withUnsafeMutableBytes { (all) throws(IOError) in
+            let shared = unsafe SharedBytes(all)
+            // Where others read as well there is no processor left.
+            guard runs.count > 1, otherReaders == 0 else {
+                for run in runs { try read(pieces[run], shared) }
+                return
             }
-            next = end
+            try onTwoThreads(runs.count) { (number) throws(IOError) in try read(pieces[runs[number]], shared) }
+        }
+    }
+
+    /// Pieces that are read at once: whole chunks that are side by side in file and buffer, or one.
+    private func runs(of pieces: [SealedPiece]) -> [Range<Int>] {
+        let limit = max(1, Self.runByteCount / chunkByteCount)
+        var (runs, start): ([Range<Int>], Int) = ([], 0)
+        while start < pieces.count {
+            var end = start + 1
+            while end < pieces.count, end - start < limit, isNext(pieces[end], to: pieces[end - 1]) { end += 1 }
+            runs.append(start..<end)
+            start = end
+        }
+        return runs
+    }
+
+    private func isNext(_ piece: SealedPiece, to before: SealedPiece) -> Bool {
+        let size = chunkByteCount
+        return before.location == .inPlace && piece.location == .inPlace && before.part.count == size
+            && piece.part.count == size && before.target.upperBound == piece.target.lowerBound
+            && layout.offset(ofChunk: before.index) + UInt64(size) == layout.offset(ofChunk: piece.index)
+    }
+
+    /// Reads a run and deciphers it.
+    private func read(_ run: ArraySlice<SealedPiece>, _ buffer: SharedBytes) throws(IOError) {
+        let (first, last) = (run[run.startIndex], run[run.endIndex - 1])
+        guard first.part.count == chunkByteCount else { return try readPart(first, buffer) }
+        try buffer.withPart(first.target.lowerBound..<last.target.upperBound) { (bytes) throws(IOError) in
+            try readSealed(&bytes, first.index, first.location)
+            try open(run, &bytes)
         }
     }
 
@@ -65,39 +101,11 @@ extension SealedImage {
                 case .sealed(let entry, let location):
                     pieces.append(
                         SealedPiece(
-                            index: index, entry: entry, location: location, part: part, target: target.lowerBound))
+                            index: index, entry: entry, location: location, part: part, target: target))
                 }
             }
             return pieces
         }
-    }
-
-    /// Reads the ciphertext of whole chunks that are side by side in file and buffer; of the first one, where that is partial,
-    /// everything.
-    /// - Returns: the index of the first piece behind those read.
-    private func readRun(_ pieces: ArraySlice<SealedPiece>, _ buffer: inout MutableRawSpan) throws(IOError) -> Int {
-        let first = pieces[pieces.startIndex]
-        guard first.part.count == chunkByteCount else {
-            try readPart(first, &buffer)
-            return pieces.startIndex + 1
-        }
-        let size = chunkByteCount
-        var end = pieces.startIndex + 1
-        if first.location == .inPlace {
-            let offset = layout.offset(ofChunk: first.index)
-            while end < pieces.endIndex, pieces[end].part.count == size, pieces[end].location == .inPlace {
-                let distance = (end - pieces.startIndex) * size
-                guard pieces[end].target == first.target + distance,
-                    layout.offset(ofChunk: pieces[end].index) == offset + UInt64(distance)
-                else { break }
-                end += 1
-            }
-        }
-        let target = first.target..<first.target + (end - pieces.startIndex) * size
-        try buffer.withPart(target) { (bytes) throws(IOError) in
-            try readSealed(&bytes, first.index, first.location)
-        }
-        return end
     }
 
     private func readSealed(_ bytes: inout MutableRawSpan, _ index: UInt64, _ location: ChunkLocation) throws(IOError) {
@@ -107,26 +115,28 @@ extension SealedImage {
         }
     }
 
-    private func readPart(_ piece: SealedPiece, _ buffer: inout MutableRawSpan) throws(IOError) {
+    /// A part of a chunk, all of which is read and deciphered.
+    private func readPart(_ piece: SealedPiece, _ buffer: SharedBytes) throws(IOError) {
         var chunk = [UInt8].zeros(chunkByteCount)
-        var whole = piece
-        (whole.part, whole.target) = (0..<chunkByteCount, 0)
         var raw = chunk.mutableRawBytes
         try readSealed(&raw, piece.index, piece.location)
-        try open(whole, &raw)
-        buffer.copy(raw.bytes.extracting(piece.part), at: piece.target)
+        try open([piece], &raw)
+        let text = raw.bytes.extracting(piece.part)
+        buffer.withPart(piece.target) { $0.copy(text, at: 0) }
     }
 
-    /// Deciphers a whole chunk where it was read to.
+    /// Deciphers whole chunks where they were read to.
     ///
-    /// While nobody looked, a writer may have given the chunk another place, and its old one to others. So one that does not
+    /// While nobody looked, a writer may have given a chunk another place, and its old one to others. So one that does not
     /// decipher is looked up again under the lock, under which no place that is in use gets other bytes.
-    private func open(_ piece: SealedPiece, _ buffer: inout MutableRawSpan) throws(IOError) {
-        let target = piece.target..<piece.target + chunkByteCount
-        try buffer.withPart(target) { (chunk) throws(IOError) in
-            if isOpened(&chunk, piece.index, piece.entry) { return }
-            try state.withLock { (state) throws(IOError) in
-                try fetch(state.contents(piece.index), piece.index, &chunk)
+    private func open(_ pieces: ArraySlice<SealedPiece>, _ bytes: inout MutableRawSpan) throws(IOError) {
+        let size = chunkByteCount
+        for (place, piece) in pieces.enumerated() {
+            try bytes.withPart(place * size..<(place + 1) * size) { (chunk) throws(IOError) in
+                if isOpened(&chunk, piece.index, piece.entry) { return }
+                try state.withLock { (state) throws(IOError) in
+                    try fetch(state.contents(piece.index), piece.index, &chunk)
+                }
             }
         }
     }

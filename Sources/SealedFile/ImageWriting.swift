@@ -67,8 +67,8 @@ extension SealedImage {
         guard !batch.isEmpty else { return }
         defer { batch.removeAll() }
         let word = ChunkEntry.word(.data, try nextGeneration())
-        batch.seal(word: word, ciphers, random.bytes(batch.indices.count * ChunkEntry.nonceByteCount))
-        try batch.write(to: file, layout)
+        let nonces = random.bytes(batch.indices.count * ChunkEntry.nonceByteCount)
+        try batch.seal(word: word, ciphers, nonces, into: file, layout)
         state.withLock { state in
             for (index, entry) in zip(batch.indices, batch.entries) {
                 state.changes.set(ImageChanges.Change(entry: entry, location: .inPlace), index)

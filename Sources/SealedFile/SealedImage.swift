@@ -9,14 +9,14 @@ import Synchronization
 /// Everything that is read is checked against the root block first: its bytes are those of the last commit, or there is an
 /// error with `.notAuthentic`. Rollback of the whole file can only be told with an `Anchor`.
 ///
-/// Memory is bounded: 8 MiB of plaintext, 16 MiB of pages, some buffers. Reads run at once on several threads; writers take
-/// turns.
+/// Memory is bounded: 8 MiB of plaintext, 16 MiB of pages, some buffers. Reads run at once on several threads, and a long one on
+/// two of its own; writers take turns, and share their work with a second thread.
 ///
 /// Order of writes, of a commit (`sync`, or when what is waiting gets too much):
 /// 1. Chunks that the last commit has as absent or zero are enciphered into their places, sometimes long before the commit;
 ///    all others behind the journal's head, with room before them for the record. A loss up to here leaves the last commit:
 ///    nothing it leads to was overwritten.
-/// 2. Flush. A loss leaves the last commit.
+/// 2. Flush. A loss leaves the last commit. Pages are brought up to date in memory meanwhile.
 /// 3. The record goes to the journal's head; flush. A loss of it leaves the last commit, else this one, whose bytes are all
 ///    there. Now it is acknowledged.
 /// 4. Holes are punched where chunks became zeros. A loss costs space only.
@@ -57,6 +57,8 @@ public final class SealedImage: BlockFile {
     }
     let writing: Mutex<Writing>
     let state: Mutex<ImageState>
+    /// Calls of `read` under way.
+    let readerCount = Atomic(0)
 
     public var path: String { file.path }
     public var storage: PosixFile? { file.storage }

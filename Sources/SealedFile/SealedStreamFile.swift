@@ -135,8 +135,7 @@ public final class SealedStreamFile: BlockFile {
         batch.start(firstCounter: segments.lowerBound, textByteCount: buffer.byteCount, endsFrame: endsFrame)
         let count = batch.wait()
         guard count == segments.count else { throw notAuthentic(segments.lowerBound + UInt64(count), of: frame) }
-        let text = batch.text
-        buffer.copy(text.bytes(0..<buffer.byteCount), at: 0)
+        batch.copyText(into: &buffer)
     }
 
     /// Reads sealed segments into a batch, and compares their words.

@@ -118,12 +118,12 @@ struct StreamFrameReader {
                 StreamFailure.frame("EndFrame", at: start, "has another length than \(EndRecord.byteCount)"), path)
         }
         let offset = input.offset
-        let sealed = try read(EndRecord.byteCount + AESGCM.tagByteCount)
-        var text = [UInt8].zeros(EndRecord.byteCount)
+        var text = try read(EndRecord.byteCount)
+        let tag = try read(AESGCM.tagByteCount)
         var raw = text.mutableRawBytes
         let cipher = SegmentCipher()
         cipher.setKey(key)
-        do throws(CipherError) { try cipher.open(sealed.rawBytes, counter: 0, isLast: true, into: &raw) } catch {
+        do throws(CipherError) { try cipher.open(&raw, tag: tag.rawBytes, counter: 0, isLast: true) } catch {
             throw Stop(.failure(StreamFailure.notAuthentic(segment: 0, frame: index, at: offset, path: path)))
         }
         let wanted = EndRecord(frameCount: index, textByteCount: mark.textByteCount)

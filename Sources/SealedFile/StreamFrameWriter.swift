@@ -44,9 +44,7 @@ final class StreamFrameWriter {
             // Only now it is known that the last segment at hand is not the frame's last.
             if filledByteCount == SegmentBatch.textCapacity { try passOn() }
             let count = min(bytes.byteCount - done, SegmentBatch.textCapacity - filledByteCount)
-            filling.text.withMutableBytes(filledByteCount..<filledByteCount + count) {
-                $0.copy(bytes.extracting(done..<done + count), at: 0)
-            }
+            filling.put(bytes.extracting(done..<done + count), at: filledByteCount)
             filledByteCount += count
             done += count
         }
@@ -71,13 +69,14 @@ final class StreamFrameWriter {
         let record = EndRecord(frameCount: chain.frameIndex, textByteCount: textByteCount).serialized()
         let cipher = SegmentCipher()
         cipher.setKey(chain.key(of: header))
-        var sealed = [UInt8].zeros(record.count + AESGCM.tagByteCount)
-        var raw = sealed.mutableRawBytes
-        cipher.seal(record.rawBytes, counter: 0, isLast: true, into: &raw)
+        var (text, tag) = (record, [UInt8].zeros(AESGCM.tagByteCount))
+        var rawText = text.mutableRawBytes
+        var rawTag = tag.mutableRawBytes
+        cipher.seal(&rawText, counter: 0, isLast: true, tag: &rawTag)
         var word = [UInt8].zeros(SegmentWord.byteCount)
         var rawWord = word.mutableRawBytes
         rawWord.store(SegmentWord(textByteCount: record.count, isLast: true).rawValue, at: 0, .little)
-        let bytes = header.serialized() + word + sealed
+        let bytes = header.serialized() + word + text + tag
         try sink(bytes.rawBytes)
     }
 

@@ -74,11 +74,9 @@ public final class SealedStreamReader {
     public func read(into buffer: inout MutableRawSpan) throws(DiskError) -> Int {
         guard buffer.byteCount > 0 else { return 0 }
         while available.isEmpty { guard try advance() else { return 0 } }
-        let part = available.prefix(buffer.byteCount)
-        let text = current.text
-        buffer.copy(text.bytes(part), at: 0)
-        available = part.upperBound..<available.upperBound
-        return part.count
+        let (sealed, place) = (current.sealed, takePiece(buffer.byteCount))
+        buffer.copy(sealed.bytes(place), at: 0)
+        return place.count
     }
 
     /// For those who must have all of it.
@@ -89,15 +87,23 @@ public final class SealedStreamReader {
             StreamFailure.open(at: verified.offset), path: path, hint: "take a complete copy")
     }
 
-    /// Gives all the text that is left, in pieces of up to half a MiB, without copying it.
+    /// Gives all the text that is left, in pieces of up to 64 KiB, without copying it.
     /// - Throws: as `read`, after all text before was given; what `body` throws.
     public func forEachPiece(_ body: (RawSpan) throws(DiskError) -> Void) throws(DiskError) {
         repeat {
-            guard !available.isEmpty else { continue }
-            let (text, part) = (current.text, available)
-            available = part.upperBound..<part.upperBound
-            try body(text.bytes(part))
+            while !available.isEmpty {
+                let (sealed, place) = (current.sealed, takePiece(.max))
+                try body(sealed.bytes(place))
+            }
         } while try advance()
+    }
+
+    /// Takes text that is available and of one segment.
+    /// - Returns: its place in the batch.
+    private func takePiece(_ limit: Int) -> Range<Int> {
+        let place = SegmentBatch.place(ofText: available.lowerBound).prefix(min(limit, available.count))
+        available = available.lowerBound + place.count..<available.upperBound
+        return place
     }
 
     /// Makes the next batch available.

@@ -4,7 +4,7 @@ import Cipher
 import Dispatch
 import Synchronization
 
-/// Successive segments of a frame, sealed or opened by two threads: a helper, and the owner when it comes to wait.
+/// Successive segments of a frame, sealed or opened in place by two threads: a helper, and the owner when it comes to wait.
 ///
 /// Nothing is allocated for a segment. Memory: 1 MiB, so that two fit the processor's cache.
 ///
@@ -13,16 +13,14 @@ import Synchronization
 final class SegmentBatch: @unchecked Sendable {
     enum Direction: Sendable { case seal, open }
 
-    static let segmentLimit = 8
+    static let segmentLimit = 16
     static let textByteCount = Envelope.streamSegmentByteCount
     /// Bytes of a full segment with its word and its tag.
     static let sealedByteCount = SegmentWord.byteCount + textByteCount + AESGCM.tagByteCount
     static let addedByteCount = sealedByteCount - textByteCount
     static let textCapacity = segmentLimit * textByteCount
 
-    /// The segments' text, one behind the other.
-    let text = IOBuffer(byteCount: textCapacity)
-    /// Words, ciphertexts and tags, one segment behind the other; and room for the word that follows.
+    /// Words, ciphertexts or text, and tags, one segment behind the other; and room for the word that follows.
     let sealed = IOBuffer(byteCount: segmentLimit * sealedByteCount + SegmentWord.byteCount)
 
     private let direction: Direction
@@ -59,6 +57,43 @@ final class SegmentBatch: @unchecked Sendable {
         let sealed = sealed
         return sealed.bytes(end - AESGCM.tagByteCount..<end).array(0..<AESGCM.tagByteCount)
     }
+
+    // MARK: Text
+
+    /// Where text stands in `sealed`: from its offset in the batch to the end of its segment.
+    /// - Parameter offset: in the text of all segments, one behind the other.
+    static func place(ofText offset: Int) -> Range<Int> {
+        let segment = offset / textByteCount
+        let start = segment * sealedByteCount + SegmentWord.byteCount
+        return start + offset % textByteCount..<start + textByteCount
+    }
+
+    /// Puts text into segments that are to be sealed.
+    /// - Parameter offset: as for `place`.
+    func put(_ text: RawSpan, at offset: Int) {
+        var done = 0
+        while done < text.byteCount {
+            let place = Self.place(ofText: offset + done)
+            let count = min(place.count, text.byteCount - done)
+            sealed.withMutableBytes(place.prefix(count)) { $0.copy(text.extracting(done..<done + count), at: 0) }
+            done += count
+        }
+    }
+
+    /// Takes the text out of segments that were opened.
+    /// - Parameter buffer: no longer than the text.
+    func copyText(into buffer: inout MutableRawSpan) {
+        let sealed = sealed
+        var done = 0
+        while done < buffer.byteCount {
+            let place = Self.place(ofText: done)
+            let part = place.prefix(min(place.count, buffer.byteCount - done))
+            buffer.copy(sealed.bytes(part), at: done)
+            done += part.count
+        }
+    }
+
+    // MARK: Work
 
     /// Takes the key of a frame, if it has that of another.
     func setKey(_ key: @autoclosure () -> SecretBytes, frame: UInt64) {
@@ -98,9 +133,10 @@ final class SegmentBatch: @unchecked Sendable {
     /// Opens the first segment, alone and elsewhere; nothing may be started.
     /// - Parameter text: as long as the segment's; zeros where it is not authentic.
     func openOne(counter: UInt64, isLast: Bool, into text: inout MutableRawSpan) throws(CipherError) {
-        let sealed = sealed
-        let body = sealed.bytes(SegmentWord.byteCount..<text.byteCount + Self.addedByteCount)
-        try own.open(body, counter: counter, isLast: isLast, into: &text)
+        let (sealed, place) = (sealed, textRange(0, of: text.byteCount))
+        text.copy(sealed.bytes(place), at: 0)
+        let tag = sealed.bytes(place.upperBound..<place.upperBound + AESGCM.tagByteCount)
+        try own.open(&text, tag: tag, counter: counter, isLast: isLast)
     }
 
     private func work(_ cipher: SegmentCipher) {
@@ -116,30 +152,33 @@ final class SegmentBatch: @unchecked Sendable {
 
     private func isLast(_ index: Int) -> Bool { endsFrame && index == segmentCount - 1 }
 
-    private func textRange(_ index: Int) -> Range<Int> {
+    /// The text of a segment, in `sealed`; its tag stands behind it.
+    /// - Parameter byteCount: of text in all segments.
+    private func textRange(_ index: Int, of byteCount: Int) -> Range<Int> {
         let start = index * Self.textByteCount
-        return start..<min(start + Self.textByteCount, filledByteCount)
+        return Self.place(ofText: start).prefix(min(Self.textByteCount, byteCount - start))
     }
+    private func textRange(_ index: Int) -> Range<Int> { textRange(index, of: filledByteCount) }
 
     private func seal(_ index: Int, _ cipher: SegmentCipher) {
-        let (text, isLast, range) = (self.text, isLast(index), textRange(index))
+        let (sealed, isLast, range) = (self.sealed, isLast(index), textRange(index))
         let word = SegmentWord(textByteCount: range.count, isLast: isLast)
-        let start = index * Self.sealedByteCount
-        sealed.withMutableBytes(start..<start + SegmentWord.byteCount) { $0.store(word.rawValue, at: 0, .little) }
-        let body = start + SegmentWord.byteCount
-        sealed.withMutableBytes(body..<body + range.count + AESGCM.tagByteCount) {
-            cipher.seal(text.bytes(range), counter: firstCounter + UInt64(index), isLast: isLast, into: &$0)
+        sealed.withMutableBytes(range.lowerBound - SegmentWord.byteCount..<range.lowerBound) {
+            $0.store(word.rawValue, at: 0, .little)
+        }
+        sealed.withMutableBytes(range) { text in
+            sealed.withMutableBytes(range.upperBound..<range.upperBound + AESGCM.tagByteCount) { tag in
+                cipher.seal(&text, counter: firstCounter + UInt64(index), isLast: isLast, tag: &tag)
+            }
         }
     }
 
     private func open(_ index: Int, _ cipher: SegmentCipher) {
         let (sealed, isLast, range) = (self.sealed, isLast(index), textRange(index))
-        let body = index * Self.sealedByteCount + SegmentWord.byteCount
+        let tag = sealed.bytes(range.upperBound..<range.upperBound + AESGCM.tagByteCount)
         do throws(CipherError) {
-            try text.withMutableBytes(range) { (text) throws(CipherError) in
-                try cipher.open(
-                    sealed.bytes(body..<body + range.count + AESGCM.tagByteCount),
-                    counter: firstCounter + UInt64(index), isLast: isLast, into: &text)
+            try sealed.withMutableBytes(range) { (text) throws(CipherError) in
+                try cipher.open(&text, tag: tag, counter: firstCounter + UInt64(index), isLast: isLast)
             }
         } catch { failed.min(index, ordering: .relaxed) }
     }

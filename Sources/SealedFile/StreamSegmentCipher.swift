@@ -13,18 +13,17 @@ final class SegmentCipher {
         if let cipher { cipher.setKey(key.bytes) } else { cipher = AESGCM(key: key.bytes) }
     }
 
-    /// - Parameter sealed: as long as the text and a tag.
-    func seal(_ text: RawSpan, counter: UInt64, isLast: Bool, into sealed: inout MutableRawSpan) {
+    /// In place.
+    func seal(_ text: inout MutableRawSpan, counter: UInt64, isLast: Bool, tag: inout MutableRawSpan) {
         let nonce = Self.nonce(counter, isLast)
-        unsafe keyed.seal(text, nonce: nonce.span.bytes, additional: RawSpan(), into: &sealed)
+        unsafe keyed.seal(inPlace: &text, nonce: nonce.span.bytes, additional: RawSpan(), tag: &tag)
     }
 
-    /// - Throws: `.notAuthentic`; the text is zeros then.
-    func open(
-        _ sealed: RawSpan, counter: UInt64, isLast: Bool, into text: inout MutableRawSpan
-    ) throws(CipherError) {
+    /// In place.
+    /// - Throws: `.notAuthentic`; zeros are left then.
+    func open(_ text: inout MutableRawSpan, tag: RawSpan, counter: UInt64, isLast: Bool) throws(CipherError) {
         let nonce = Self.nonce(counter, isLast)
-        try unsafe keyed.open(sealed, nonce: nonce.span.bytes, additional: RawSpan(), into: &text)
+        try unsafe keyed.open(inPlace: &text, tag: tag, nonce: nonce.span.bytes, additional: RawSpan())
     }
 
     private var keyed: AESGCM {

@@ -19,6 +19,7 @@ import Testing
             try run.check(image, cut)
             if image.anchor.generation > 0 { recovered += 1 }
         }
+        print("sealed image, cut: \(tally.imageCount) images of \(tally.momentCount) moments")
         #expect(tally.momentCount > 50 && recovered > 500, "\(tally) \(recovered)")
     }
 
@@ -37,6 +38,7 @@ import Testing
                 try second.check(openImage(cut.contents), cut)
             }
         }
+        print("sealed image, cut, changed and cut again: \(again) images")
         #expect(again > 300, "\(again)")
     }
 
@@ -65,22 +67,25 @@ import Testing
             try #require(found == before + [UInt8](repeating: 200, count: 100), "\(cut.fates.prefix(200))")
             number += 1
         }
+        print("sealed image, cut and written on: \(number) images")
         #expect(number > 200 && round > 3, "\(number) \(round)")
     }
 
     /// A flush left out of any step is found.
     @Test(arguments: [FlushedStep.chunks, .record, .images, .places]) func brokenControls(step: FlushedStep) throws {
-        var failures = 0
+        var (failures, images) = (0, 0)
         for seed in UInt64(41)..<43 {
             let run = try CrashRun(seed: seed, dropping: step)
             #expect(run.droppedCount > 0)
             PowerCuts(run.file.recording, imageLimit: 24, seed: seed).forEachImage { cut in
+                images += 1
                 do {
                     let image = try openImage(cut.contents)
                     try run.check(image, cut)
                 } catch { failures += 1 }
             }
         }
+        print("sealed image, \(step) not flushed: \(failures) of \(images) images wrong")
         #expect(failures > 0, "without the flush of \(step) nothing was lost")
     }
 }

@@ -77,7 +77,7 @@ import Testing
     }
 
     @Test func truncationOfLongStreams() throws {
-        let text = StreamSamples.text(9 * 65_536 + 5)
+        let text = StreamSamples.text(17 * 65_536 + 5)
         let sealed = try StreamSamples.sealed(text)
         let segments = StreamSamples.Layout(sealed).frames[0].segments
         for segment in segments {

@@ -11,7 +11,7 @@ import SealedFile
 
 private let key = (100..<132).map { UInt8($0) }
 private let secrets = [SlotKey.keyFile(SecretBytes(copying: key.rawBytes))]
-private let sizes = [1, 15, 16, 17, 300, 4000, 65_535, 65_536, 65_537, 131_072, 600_000]
+private let sizes = [1, 15, 16, 17, 300, 4000, 65_535, 65_536, 65_537, 131_072, 1_200_000]
 
 /// The input, a byte at a time; zeros behind its end.
 private struct Recipe {
