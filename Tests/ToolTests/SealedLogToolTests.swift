@@ -63,21 +63,23 @@ import ToolTesting
         }
     }
 
-    @Test(arguments: tools) func answersAreTheSame(tool: String) throws {
-        for arguments in Self.readings(tool) {
-            let plain = try folder.run(tool, arguments, in: "plain")
-            let sealed = try folder.run(tool, arguments + SealedLogFolder.key)
-            #expect(sealed.exit == plain.exit && plain.exit <= 3, "\(tool) \(arguments): \(sealed.error)")
-            #expect(sealed.error == plain.error, "\(tool) \(arguments)")
-            if arguments.contains("--json") {
-                let (theirs, ours) = (try document(plain.output), try document(sealed.output))
-                #expect(!theirs.isEmpty && ours == theirs, "\(tool) \(arguments)")
-            } else {
-                #expect(sealed.outputBytes == plain.outputBytes, "\(tool) \(arguments)")
-            }
-        }
+    @Test func answersAreTheSame() throws {
+        for tool in Self.tools { for arguments in Self.readings(tool) { try compare(tool, arguments) } }
         #expect(try folder.plaintextAnywhere() == [])
         #expect(try folder.plaintext("plain/1.hrl") != nil && folder.plaintext("plain/old.vhdx") != nil)
+    }
+
+    private func compare(_ tool: String, _ arguments: [String]) throws {
+        let plain = try folder.run(tool, arguments, in: "plain")
+        let sealed = try folder.run(tool, arguments + SealedLogFolder.key)
+        #expect(sealed.exit == plain.exit && plain.exit <= 3, "\(tool) \(arguments): \(sealed.error)")
+        #expect(sealed.error == plain.error, "\(tool) \(arguments)")
+        guard arguments.contains("--json") else {
+            #expect(sealed.outputBytes == plain.outputBytes, "\(tool) \(arguments)")
+            return
+        }
+        let (theirs, ours) = (try document(plain.output), try document(sealed.output))
+        #expect(!theirs.isEmpty && ours == theirs, "\(tool) \(arguments)")
     }
 
     // MARK: Keys
@@ -92,49 +94,56 @@ import ToolTesting
         }
     }
 
-    @Test(arguments: tools) func keys(tool: String) throws {
-        let arguments = Self.reading(tool)
+    @Test func keys() throws {
+        // One log that a passphrase, a key file and an identity open, among plain files.
+        try FileManager.default.copyItem(atPath: folder.path("plain"), toPath: folder.path("keyed"))
         try folder.seal(
-            "plain/1.hrl", as: "sealed/1.hrl",
+            "plain/1.hrl", as: "keyed/1.hrl",
             for: ["-R", folder.keys.recipient, "--passphrase-file", "secret", "--key-file", "disk.key"])
-        for name in ["old.vhdx", "new.vhdx"] {
-            try FileManager.default.removeItem(atPath: folder.path("sealed/\(name)"))
-            try FileManager.default.copyItem(
-                atPath: folder.path("plain/\(name)"), toPath: folder.path("sealed/\(name)"))
+        for tool in Self.tools {
+            let expected = try folder.run(tool, Self.reading(tool), in: "plain")
+            #expect(expected.exit == 0)
+            try rightKeys(tool, expected.output)
+            try wrongKeys(tool)
         }
-        let expected = try folder.run(tool, Self.reading(tool), in: "plain")
+    }
+
+    private func shell(_ tool: String, _ before: String, _ after: String) throws -> ProgramResult {
+        let command = "'\(toolPath(tool))' \(Self.reading(tool).joined(separator: " "))"
+        return try runProgram("/bin/bash", ["-c", before + command + after], folder: folder.path("keyed"))
+    }
+
+    private func rightKeys(_ tool: String, _ expected: String) throws {
         func check(_ result: ProgramResult, _ way: String) {
-            let isSame = result.output == expected.output
-            #expect(result.exit == 0 && isSame, "\(tool), \(way): \(result.error)")
+            #expect(result.exit == 0 && result.output == expected, "\(tool), \(way): \(result.error)")
         }
+        let arguments = Self.reading(tool)
         for way in [["--identity", "../key.txt"], ["--key-file", "../disk.key"], ["--passphrase-file", "../secret"]] {
-            check(try folder.run(tool, way + arguments), way[0])
+            check(try folder.run(tool, way + arguments, in: "keyed"), way[0])
         }
-        let command = "'\(toolPath(tool))' \(arguments.joined(separator: " "))"
-        func shell(_ line: String) throws -> ProgramResult {
-            try runProgram("/bin/bash", ["-c", line], folder: folder.path("sealed"))
-        }
-        check(try shell(command + " --passphrase-fd 5 5< ../secret"), "--passphrase-fd")
+        check(try shell(tool, "", " --passphrase-fd 5 5< ../secret"), "--passphrase-fd")
         let asking = ["VHDTOOLS_PASSPHRASE_COMMAND": "touch ../asked; cat ../secret"]
-        let isAsked = { FileManager.default.fileExists(atPath: self.folder.path("asked")) }
         #expect(try folder.run(tool, arguments, in: "plain", environment: asking).exit == 0)
-        #expect(!isAsked(), "\(tool) asked for a key of plain files")
-        check(try folder.run(tool, arguments, environment: asking), "$VHDTOOLS_PASSPHRASE_COMMAND")
-        #expect(isAsked())
+        #expect(!FileManager.default.fileExists(atPath: folder.path("asked")), "\(tool) asked for a key of plain files")
+        check(try folder.run(tool, arguments, in: "keyed", environment: asking), "$VHDTOOLS_PASSPHRASE_COMMAND")
+        // It was asked: the command can tell.
+        try FileManager.default.removeItem(atPath: folder.path("asked"))
+    }
+
+    private func wrongKeys(_ tool: String) throws {
         // In a session of its own it has no terminal to ask on.
-        let none = try shell("unset VHDTOOLS_PASSPHRASE_COMMAND; setsid -w " + command + " < /dev/null")
+        let none = try shell(tool, "unset VHDTOOLS_PASSPHRASE_COMMAND; setsid -w ", " < /dev/null")
         #expect(none.exit == 4, "\(tool): \(none.exit)")
         #expect(none.error.hasPrefix("\(tool): 1.hrl: a passphrase is needed, and there is no"), "\(none.error)")
-        try folder.seal("plain/1.hrl", as: "sealed/1.hrl")
-        let wrong = try folder.run(tool, ["-i", "../other.txt", "--passphrase-file", "../secret"] + arguments)
+        let wrong = try folder.run(
+            tool, ["-i", "../other.txt", "--key-file", "../disk.key"] + Self.reading(tool))
         #expect(wrong.exit == 4, "\(tool): \(wrong.exit)")
-        #expect(wrong.error.hasPrefix("\(tool): 1.hrl: opening the envelope: none of the secrets"), "\(wrong.error)")
+        #expect(wrong.error.hasPrefix("\(tool): ") && wrong.error.contains("none of the secrets opens it"))
     }
 
     // MARK: What cannot be read
 
-    /// hrl-diff reads no more of a log that another one is to follow than its header.
-    @Test(arguments: tools.filter { $0 != "hrl-diff" }) func changedBytes(tool: String) throws {
+    @Test func changedBytes() throws {
         var bytes = try fileBytes(folder.path("sealed/1.hrl"))
         // In the last chunk that is stored is a part of the metadata block.
         let pages = 0..<bytes.count / 4096
@@ -143,9 +152,12 @@ import ToolTesting
         _ = try folder.keys.scratch.write("sealed/1.hrl", bytes)
         let image = try fileBytes(folder.path("sealed/old.vhdx"))
         let options = ["hrl-apply": ["--to", "old.vhdx"], "hrl-merge": ["-o", "x"]]
-        let result = try folder.run(tool, SealedLogFolder.key + (options[tool] ?? []) + ["1.hrl"])
-        #expect(result.exit == 4, "\(tool): \(result.exit) \(result.error)")
-        #expect(result.error.contains("the file was changed or is damaged"), "\(result.error)")
+        // hrl-diff reads no more of a log that another one is to follow than its header.
+        for tool in Self.tools where tool != "hrl-diff" {
+            let result = try folder.run(tool, SealedLogFolder.key + (options[tool] ?? []) + ["1.hrl"])
+            #expect(result.exit == 4, "\(tool): \(result.exit) \(result.error)")
+            #expect(result.error.contains("the file was changed or is damaged"), "\(result.error)")
+        }
         #expect(!FileManager.default.fileExists(atPath: folder.path("sealed/x")))
         #expect(try fileBytes(folder.path("sealed/old.vhdx")) == image)
     }
