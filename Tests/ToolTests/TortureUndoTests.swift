@@ -22,7 +22,7 @@ import ToolTesting
     private static let byteCount: UInt64 = 24 << 20
 
     /// Two logs over an image that is half full, some writes over others.
-    private func template(_ job: Job) throws -> (Scratch, image: String, old: TestContents, new: TestContents) {
+    func template(_ job: Job) throws -> (Scratch, image: String, old: TestContents, new: TestContents) {
         let template = try Scratch(inMemory: true)
         var old = TestContents(byteCount: Self.byteCount, within: 12 << 20, runs: 20, of: 256 << 10, seed: 21)
         var image = job.kind.fileName
