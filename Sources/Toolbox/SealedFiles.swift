@@ -113,7 +113,11 @@ final class SealedFiles: Sendable {
         guard asksForKeys, !given.contains(where: \.isPassphrase), given.isEmpty || envelope.takesPassphrase else {
             throw Self.wrongKey(host)
         }
-        let passphrase = try keys.passphraseOptions.asked(for: envelope, path: host.path)
+        let passphrase: SlotKey
+        do throws(DiskError) { passphrase = try keys.passphraseOptions.asked(for: envelope, path: host.path) } catch {
+            // What was given is what is wrong then.
+            throw given.isEmpty ? error : Self.wrongKey(host)
+        }
         guard let found = try Envelope.opening(host, with: [passphrase]) else { throw Self.wrongKey(host) }
         state.asked.append(passphrase)
         return remember(found, envelope, &state)

@@ -16,7 +16,7 @@ extension HRLApply {
             let file = try files.open(layer.file.path)
             if file.isSealed { sealed = file }
         }
-        return try newSeal.output(path, replaces: replaces, imageOptions.keyOptions, like: sealed)
+        return try newSeal.output(path, replaces: replaces, imageOptions.keyOptions, staysSmall: true, like: sealed)
     }
 
     /// Judges what stands at the undo log's place.

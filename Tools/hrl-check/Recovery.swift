@@ -46,7 +46,7 @@ extension HRLCheck {
         _ found: RecoveredLog, _ candidate: RecoveredLog.Candidate, of log: OpenedFile, to path: String,
         _ progress: Progress, _ run: ToolRun
     ) throws {
-        let made = try newSeal.output(path, replaces: replaces, imageOptions.keyOptions, like: log)
+        let made = try newSeal.output(path, replaces: replaces, imageOptions.keyOptions, staysSmall: true, like: log)
         progress.begin("hrl-check: copying", total: candidate.endOfLog)
         try found.writeClosedCopy(
             of: candidate, to: made.file, time: DiskTimestamp(unixSeconds: ToolRun.now())

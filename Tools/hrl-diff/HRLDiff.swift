@@ -77,7 +77,7 @@ struct HRLDiff: Tool {
         }
         try refuseOverwriting(oldDisk, newDisk)
         try run.refuseOverwritingCaseLog(outputFile)
-        let made = try newSeal.output(outputFile, replaces: replaces, imageOptions.keyOptions)
+        let made = try newSeal.output(outputFile, replaces: replaces, imageOptions.keyOptions, staysSmall: true)
         let (writer, found) = try write(oldDisk, newDisk, to: DraftFile(made.file), options, progress)
         try checkUnchanged(oldDisk, newDisk)
         try made.commit()

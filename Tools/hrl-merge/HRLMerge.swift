@@ -55,7 +55,7 @@ struct HRLMerge: Tool {
         let progress = Progress("hrl-merge", total: 0, output: output, options: progressOptions)
         defer { progress.end() }
         // Made before anything is read: an output that cannot be is told at once.
-        let made = dryRun ? nil : try newSeal.output(outputFile, replaces: replaces, keyOptions)
+        let made = dryRun ? nil : try newSeal.output(outputFile, replaces: replaces, keyOptions, staysSmall: true)
         let effect = try read(opened.readers, run, progress)
         let identity = try MergedIdentity(of: effect)
         let file: any BlockFile = made.map { DraftFile($0.file) } ?? CountingFile(outputFile)

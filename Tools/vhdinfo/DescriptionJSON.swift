@@ -33,11 +33,14 @@ extension ImageDescription {
         case .gapCount: .optional(census) { .integer(Int64($0.gapCount)) }
         case .findings: .array(findings.map(\.json))
         case .partitions: .optional(partitions, \.json)
+        case .sealed: .bool(isSealed)
         }
     }
 
     /// In a raw image every byte is the disk's.
-    var allocatedByteCount: UInt64? { leaf.format == .raw ? fileByteCount : census?.allocatedByteCount }
+    var allocatedByteCount: UInt64? {
+        leaf.format == .raw ? leaf.geometry.virtualByteCount : census?.allocatedByteCount
+    }
 
     private var logValue: JSONValue {
         let log = report?.log ?? MetadataLogReport(state: .none)

@@ -21,7 +21,7 @@ enum ResultKey: String, CaseIterable {
     case chainVerdict = "chain_verdict"
     case structures, gaps
     case gapCount = "gap_count"
-    case findings, partitions
+    case findings, partitions, sealed
 
     /// Keys for which the whole block table is read.
     static let fromCensus: Set<Self> = [.allocatedBytes, .blocks, .gaps, .gapCount, .findings]
@@ -38,7 +38,9 @@ struct Gap {
 struct ImageDescription {
     let path: String
     /// The file's own size, whatever a log says that was replayed in memory.
+    /// Of the file as it lies on the disk.
     let fileByteCount: UInt64
+    let isSealed: Bool
     /// Leaf first, as far as the parents were found.
     let links: [ChainLink]
     let leaf: any DiskLayer
@@ -65,6 +67,9 @@ struct ImageDescription {
     ) throws(DiskError) {
         self.path = path
         do { fileByteCount = try file.byteCount() } catch { throw DiskError(error) }
+        // Held until the chain is open, so that a key is found once.
+        let opened = try options.files.open(file)
+        isSealed = opened.isSealed
         (links, chainFindings) = try ImageChain.walk(path, options)
         leaf = links[0].layer
         parent = ParentSearchResult(links)

@@ -33,7 +33,7 @@ struct Screen {
         var lines = [
             row("Format", isRaw ? "raw" : "\(description.leaf.format.title), \(description.leaf.type)"),
             row("Virtual size", size(geometry.virtualByteCount)),
-            row("File size", size(description.fileByteCount)),
+            row("File size", size(description.fileByteCount) + (description.isSealed ? ", sealed" : "")),
             row("Allocated", description.allocatedByteCount.map(size) ?? "unknown"),
         ]
         if let blocks = geometry.blockByteCount { lines.append(row("Blocks", blockCounts(blocks))) }
