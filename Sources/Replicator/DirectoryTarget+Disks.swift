@@ -10,11 +10,15 @@ import Replication
 extension DirectoryTarget {
     // MARK: Copying
 
-    public func beginCopy(disk index: Int, _ blueprint: DiskBlueprint, from: UInt64) throws -> any CopySink {
+    public func beginCopy(
+        disk index: Int, _ blueprint: DiskBlueprint, from: UInt64, willRenew: () throws -> Void
+    ) throws -> any CopySink {
         let disk = try disk(index)
         if from > 0, let sink = try resumeCopy(index, from: from) { return sink }
         // Whoever is killed from here on begins at 0.
         try handle(.copyAdvanced(disk: index, byte: 0))
+        try willRenew()
+        seal.expect(nil, at: disk.path)
         try Folders.remove(store.records(disk.name))
         try Folders.remove(disk.path)
         try surroundings.step("replica create disk")
@@ -40,7 +44,7 @@ extension DirectoryTarget {
         do {
             let pending = try PendingFile(path, replaces: false)
             let now = surroundings.now().unixSeconds
-            let file = try seal.create(on: surroundings.seam(pending.file), staysSmall: false, at: now)
+            let file = try seal.create(on: surroundings.seam(pending.file), staysSmall: false, expecting: path, at: now)
             try blueprint.create(on: file, now: now)
             try seal.close(file)
             try pending.commit()
@@ -235,6 +239,8 @@ final class DirectoryCopySink: CopySink {
     private let open: OpenDisk
     private var layer: any WritableDiskLayer { open.layer }
     private let records: CopyRecords
+
+    var keyCommitment: String? { target.seal.commitment(at: open.file.path) }
 
     init(_ target: DirectoryTarget, _ disk: Int, _ open: OpenDisk, _ records: CopyRecords) {
         (self.target, self.disk, self.open, self.records) = (target, disk, open, records)

@@ -219,7 +219,16 @@ public final class PrimaryPerformer {
         if source.chain.hasReplayedLog {
             surroundings.watcher.warn(source.path, "log pending: replayed in memory, the file is unchanged")
         }
-        let sink = try target.beginCopy(disk: disk, source.blueprint, from: from)
+        let sink = try target.beginCopy(disk: disk, source.blueprint, from: from) {
+            guard document.disks[disk].keyCommitment != nil else { return }
+            document.disks[disk].keyCommitment = nil
+            try save()
+        }
+        // Durable before the first mark, and so whenever a copy is gone on with.
+        if document.disks[disk].keyCommitment != sink.keyCommitment {
+            document.disks[disk].keyCommitment = sink.keyCommitment
+            try save()
+        }
         try DiskCopy(source.chain, sink, surroundings).run(name: diskName(disk)) { byte, written in
             tallies[disk].copiedBytes += written
             try handle(.copyAdvanced(disk: disk, byte: byte))

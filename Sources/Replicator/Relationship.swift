@@ -20,6 +20,9 @@ public final class Relationship {
         target = DirectoryTarget(
             storeRoot: document.target, name: document.name, relationship: GUID(document.id),
             recipients: (document.recipients ?? []).compactMap { Recipient($0) }, surroundings)
+        for (disk, entry) in zip(document.disks, document.record.disks) {
+            target.seal.expect(disk.keyCommitment, at: target.store.disk(entry.identity.name, disk.format))
+        }
         performer = PrimaryPerformer(
             document, machine, statePath: folder.document(document.name), target: wrap(target), surroundings)
     }

@@ -24,6 +24,8 @@ struct SourceDocument: Codable {
         var replica: String?
         /// The last log there was when the copy was begun.
         var baseline: LogID?
+        /// Which sealed file the replica's disk is.
+        var keyCommitment: String?
     }
 
     var schema = Self.schema

@@ -13,12 +13,18 @@ import Synchronization
 /// Every file is a sealed image, logs too: a log may have holes of GiB, which an image keeps and a stream would not, and it
 /// is read from its end.
 ///
+/// Who can write to the target can also seal to a public recipient. So the source's record knows each disk by a commitment to
+/// its keys, and nothing is read from or written to another container in its place.
+///
 /// What this process sealed it also opens, so that a first copy is read back without anybody's identity.
 final class StoreSeal: Sendable {
     let recipients: [Recipient]
     private let openingKey: @Sendable (PosixFile) throws(DiskError) -> SlotKey
     /// Keys of containers made here, by container id.
     private let made = Mutex<[[UInt8]: SlotKey]>([:])
+
+    /// What the keys of files are known to be, by path.
+    private let commitments = Mutex<[String: String]>([:])
 
     /// - Parameter openingKey: finds what opens a container that was made elsewhere.
     init(_ recipients: [Recipient], openingKey: @escaping @Sendable (PosixFile) throws(DiskError) -> SlotKey) {
@@ -41,13 +47,17 @@ final class StoreSeal: Sendable {
     /// - Parameters:
     ///   - file: what is on the disk.
     ///   - staysSmall: whether the file is not written often.
-    func create(on file: any BlockFile, staysSmall: Bool, at seconds: Int64) throws(DiskError) -> any BlockFile {
+    ///   - expecting: a path; from now on nothing else is taken there.
+    func create(
+        on file: any BlockFile, staysSmall: Bool, expecting path: String? = nil, at seconds: Int64
+    ) throws(DiskError) -> any BlockFile {
         guard isSealing else { return file }
         let image = try SealedImage.create(
             on: file, for: recipients.map { .recipient($0) },
             journalByteCount: staysSmall ? SealedImage.smallJournalByteCount : SealedImage.defaultJournalByteCount,
             creationTime: UInt64(max(0, seconds)))
         made.withLock { $0[image.envelope.containerID] = image.key }
+        if let path { expect(image.key.commitment, at: path) }
         return image
     }
 
@@ -85,6 +95,18 @@ final class StoreSeal: Sendable {
         }
         let envelope = try Envelope.unverified(in: host)
         if let key = made.withLock({ $0[envelope.containerID] }) { return key }
-        return try openingKey(host)
+        let key = try openingKey(host)
+        if let known = commitment(at: host.path), known != key.commitment {
+            throw DiskError(
+                .key, path: host.path, "is another sealed file than the one that was made here",
+                hint: "somebody put it there: unprotect, and protect again to another folder")
+        }
+        return key
     }
+
+    /// Takes only the container with these keys at a path; nil: any.
+    func expect(_ commitment: String?, at path: String) { commitments.withLock { $0[path] = commitment } }
+
+    /// What is expected at a path.
+    func commitment(at path: String) -> String? { commitments.withLock { $0[path] } }
 }

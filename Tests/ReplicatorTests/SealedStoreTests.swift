@@ -146,6 +146,30 @@ import ToolTesting
         #expect(try fileBytes(machine.replica(0)) == before)
     }
 
+    /// Nor is one that somebody else sealed for the same recipient, who could read what is merged into it.
+    @Test func anotherContainerIsRefused() throws {
+        let machine = try Machine([.dynamicVHDX], sealed: true)
+        try machine.protect()
+        try machine.start()
+        let path = machine.replica(0)
+        let contents = try machine.replicaFiles.open(path).contents
+        let bytes = try contents.bytes(at: 0, count: Int(contents.byteCount()))
+        try FileManager.default.removeItem(atPath: path)
+        do {
+            let identity = try #require(machine.identity)
+            let other = try SealedImage.create(
+                on: try PosixFile(path, .create), for: [.recipient(identity.recipient)], creationTime: 0)
+            try other.write(bytes, at: 0)
+            try other.close()
+        }
+        let before = try fileBytes(path)
+        #expect(try machine.isEqual(0), "it opens, and holds the same")
+        try machine.work()
+        #expect(message { try machine.sync() }.contains("is another sealed file than the one that was made here"))
+        #expect(message { try machine.open().sync(verifying: true) }.contains("is another sealed file"))
+        #expect(try fileBytes(path) == before)
+    }
+
     /// A stored log that was changed is not merged, and stops the machine.
     @Test func changedLogStops() throws {
         let machine = try Machine([.dynamicVHDX], sealed: true)

@@ -11,8 +11,7 @@ struct Protect: Verb {
         discussion: """
             EXAMPLES
               vhdreplica protect web --disk /vm/web.vhdx --to /mnt/replica
-              vhdreplica protect db --disk a.vhdx --disk b.vhd --to /mnt --interval 30s
-              vhdreplica protect web --disk /vm/web.vhdx --to /mnt/replica --seal-to age1…
+              vhdreplica protect db --disk a.vhdx --disk b.vhd --to /mnt --seal-to keys.txt
               vhdreplica protect web --disk c.avhdx --parent-dir base --to /mnt --dry-run
 
             Nothing is copied yet: start does that.
