@@ -64,7 +64,7 @@ let tools: [Target] = [
     tool("seal-keygen", base + ["Cipher"]),
     tool("seal-status", base + ["SealedFile"]),
     tool("seal-slot", base + ["ImageChain", "SealedFile"]),
-    tool("vhdreplica", base + ["ImageChain", "Replication", "Replicator"]),
+    tool("vhdreplica", base + ["Cipher", "ImageChain", "Replication", "Replicator"]),
 ]
 
 let package = Package(
@@ -103,7 +103,9 @@ let package = Package(
         room("Replication", ["ByteCodec"]),
         // 4
         room("Toolbox", base + ["Cipher", "SealedFile", "CPlatform", "ImageChain", "ChangeLog", arguments]),
-        room("Replicator", base + ["HRL", "VHD", "VHDX", "ImageChain", "ChangeLog", "Replication"]),
+        room(
+            "Replicator",
+            base + ["HRL", "VHD", "VHDX", "Cipher", "SealedFile", "ImageChain", "ChangeLog", "Replication"]),
         // Test support
         support("FaultInjection", ["BlockIO", "ByteCodec"]),
         support("DiskConformance", base + ["FaultInjection"]),
@@ -127,7 +129,10 @@ let package = Package(
         tests(
             "ReplicatorTests",
             base + formats
-                + ["ImageChain", "ChangeLog", "Replication", "Replicator", "FaultInjection", "ToolTesting"]),
+                + [
+                    "Cipher", "SealedFile", "ImageChain", "ChangeLog", "Replication", "Replicator", "FaultInjection",
+                    "ToolTesting",
+                ]),
         tests("GoldenTests", base + formats + ["ImageChain", "ToolTesting"]),
         tests("DifferentialTests", base + formats + ["ImageChain", "FaultInjection", "ToolTesting"]),
         tests("CrashTests", base + formats + ["ImageChain", "ChangeLog", "FaultInjection", "ToolTesting"]),

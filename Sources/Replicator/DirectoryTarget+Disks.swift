@@ -10,64 +10,77 @@ import Replication
 extension DirectoryTarget {
     // MARK: Copying
 
-    public func beginCopy(disk index: Int, _ blueprint: DiskBlueprint, from: UInt64) throws -> any CopySink {
+    public func beginCopy(
+        disk index: Int, _ blueprint: DiskBlueprint, from: UInt64, willRenew: () throws -> Void
+    ) throws -> any CopySink {
         let disk = try disk(index)
         if from > 0, let sink = try resumeCopy(index, from: from) { return sink }
         // Whoever is killed from here on begins at 0.
         try handle(.copyAdvanced(disk: index, byte: 0))
+        try willRenew()
+        seal.expect(nil, at: disk.path)
         try Folders.remove(store.records(disk.name))
         try Folders.remove(disk.path)
         try surroundings.step("replica create disk")
         try makeImage(blueprint, disk.path)
-        let records = try create(store.records(disk.name))
-        do {
-            let begun = try CopyRecords.create(records, diskByteCount: disk.byteCount, relationship: disk.id)
-            try syncFolder(of: store.records(disk.name))
-            return DirectoryCopySink(self, index, try openWriting(disk.path), begun)
-        } catch let error as IOError { throw DiskError(error) }
+        let begun = try makeRecords(disk.byteCount, disk.id, store.records(disk.name))
+        return DirectoryCopySink(self, index, try openWriting(disk.path), begun)
     }
 
-    private func create(_ path: String) throws(DiskError) -> any BlockFile {
-        do { return surroundings.seam(try PosixFile(path, .create)) } catch { throw DiskError(error) }
+    /// Under no name until it is whole, as the image is.
+    private func makeRecords(_ byteCount: UInt64, _ relationship: GUID, _ path: String) throws -> CopyRecords {
+        do {
+            let pending = try PendingFile(path, replaces: false)
+            let file = try seal.create(
+                on: surroundings.seam(pending.file), staysSmall: true, at: surroundings.now().unixSeconds)
+            let records = try CopyRecords.create(file, diskByteCount: byteCount, relationship: relationship)
+            try pending.commit()
+            return records
+        } catch let error as IOError { throw DiskError(error, doing: "making the copy's records") }
     }
 
     /// Under a temporary name, so that an image at its place is always one.
     private func makeImage(_ blueprint: DiskBlueprint, _ path: String) throws {
         do {
             let pending = try PendingFile(path, replaces: false)
-            try blueprint.create(on: surroundings.seam(pending.file), now: surroundings.now().unixSeconds)
+            let now = surroundings.now().unixSeconds
+            let file = try seal.create(on: surroundings.seam(pending.file), staysSmall: false, expecting: path, at: now)
+            try blueprint.create(on: file, now: now)
+            try seal.close(file)
             try pending.commit()
         } catch let error as IOError { throw DiskError(error, doing: "making the replica disk") }
     }
 
-    private func openWriting(_ path: String) throws(DiskError) -> any WritableDiskLayer {
-        let file: PosixFile
-        do { file = try PosixFile(path, .write) } catch { throw DiskError(error, doing: "opening the replica disk") }
-        return try ImageOpener.layer(writing: surroundings.seam(file))
+    private func openWriting(_ path: String) throws(DiskError) -> OpenDisk {
+        let file = try seal.writing(path, doing: "opening the replica disk", surroundings.seam)
+        return OpenDisk(layer: try ImageOpener.layer(writing: file), file: file)
+    }
+
+    private func openReading(_ path: String) throws(DiskError) -> ImageChain {
+        try ImageChain.open(path, OpenOptions(files: seal.files))
     }
 
     /// Nil when there is nothing to go on with.
     private func resumeCopy(_ index: Int, from: UInt64) throws -> DirectoryCopySink? {
         let disk = try disk(index)
         guard Folders.exists(disk.path), Folders.exists(store.records(disk.name)) else { return nil }
-        let records: any BlockFile
-        do { records = surroundings.seam(try PosixFile(store.records(disk.name), .write)) } catch {
-            throw DiskError(error)
-        }
+        let records = try seal.writing(
+            store.records(disk.name), doing: "going on with the copy's records", surroundings.seam)
         let found: CopyRecords?
         do {
             found = try CopyRecords.resume(
                 records, diskByteCount: disk.byteCount, relationship: disk.id, limit: from)
         } catch { throw DiskError(error) }
         guard let found, found.durable > 0 else { return nil }
-        let layer: any WritableDiskLayer
-        do throws(DiskError) { layer = try openWriting(disk.path) } catch {
-            if error.kind == .busy || error.kind == .io { throw error }
+        let open: OpenDisk
+        do throws(DiskError) { open = try openWriting(disk.path) } catch {
+            if [.busy, .io, .key].contains(error.kind) { throw error }
             return nil
         }
+        let layer = open.layer
         guard layer.geometry.virtualByteCount == disk.byteCount else { return nil }
         try clear(layer, from: found.durable)
-        return DirectoryCopySink(self, index, layer, found)
+        return DirectoryCopySink(self, index, open, found)
     }
 
     /// What was written past the last mark may be of an older state of the source.
@@ -87,7 +100,8 @@ extension DirectoryTarget {
     /// How much of a copy in the making is durable by its records.
     func durableByte(of index: Int, limit: UInt64) throws -> UInt64 {
         let disk = try disk(index)
-        guard Folders.exists(disk.path), let file = try? PosixFile(store.records(disk.name)) else { return 0 }
+        guard Folders.exists(disk.path), let file = try? seal.files.open(store.records(disk.name)).contents
+        else { return 0 }
         var durable: UInt64 = 0
         do {
             guard
@@ -106,12 +120,12 @@ extension DirectoryTarget {
 
     public func verifyCopy(disk index: Int) throws -> CopyVerdict {
         let disk = try disk(index)
-        let chain = try ImageChain.open(disk.path)
+        let chain = try openReading(disk.path)
         guard chain.geometry.virtualByteCount == disk.byteCount else {
             return .differs(at: 0, "the copy has \(chain.geometry.virtualByteCount) bytes")
         }
         guard !chain.hasReplayedLog else { return .differs(at: 0, "the copy is not at rest") }
-        guard let file = try? PosixFile(store.records(disk.name)) else {
+        guard let file = try? seal.files.open(store.records(disk.name)).contents else {
             return .differs(at: 0, "the copy's digests are gone")
         }
         do {
@@ -126,14 +140,18 @@ extension DirectoryTarget {
         let disk = try disk(index)
         surroundings.watcher.begin("\(disk.name): comparing", disk.byteCount)
         var seen: UInt64 = 0
-        return try firstDifferingByte(between: source, and: try ImageChain.open(disk.path)) { position in
+        return try firstDifferingByte(between: source, and: try openReading(disk.path)) { position in
             surroundings.watcher.advance(position - seen)
             seen = position
         }
     }
 
     public func fingerprint(disk index: Int) -> String? {
-        guard let path = try? disk(index).path, Folders.exists(path) else { return nil }
+        (try? disk(index).path).flatMap { Self.fingerprint(of: $0) }
+    }
+
+    static func fingerprint(of path: String) -> String? {
+        guard Folders.exists(path) else { return nil }
         let times = Fingerprint.times(path)
         return "\(times.inode)-\(times.size)-\(times.modified)"
     }
@@ -176,13 +194,13 @@ extension DirectoryTarget {
         var readers: [LogReader] = []
         for log in logs {
             let path = store.log(disk.name, log)
-            do throws(DiskError) { readers.append(try LogReader(try openedFile(path))) } catch {
+            do throws(DiskError) { readers.append(try LogReader(try seal.files.open(path).contents)) } catch {
                 if let fault = fault(error, disk.byteCount) { return .logsRejected(disk: index, fault) }
                 throw error
             }
         }
-        let layer = try openWriting(disk.path)
-        let chain = try ImageChain(leafFirst: [layer], writableLeaf: layer)
+        let open = try openWriting(disk.path)
+        let chain = try ImageChain(leafFirst: [open.layer], writableLeaf: open.layer)
         let watcher = surroundings.watcher
         watcher.begin(disk.name, logs.reduce(0) { $0 + $1.bytes })
         do throws(DiskError) {
@@ -194,14 +212,23 @@ extension DirectoryTarget {
             throw error
         }
         try chain.close()
+        try seal.close(open.file)
         return .logsApplied(disk: index, through: last.id)
     }
 
     private func fault(_ error: DiskError, _ size: UInt64) -> LogFault? {
-        guard let problem = error.formatError else { return nil }
         let name = splitPath(error.path).name
+        // The disk's own key was found before: a log that does not open is not the one that was stored.
+        if error.kind == .key { return .damaged(name: name, problem: error.explanation) }
+        guard let problem = error.formatError else { return nil }
         return error.isUnclosedLog ? .unclosed(name: name) : .damaged(name: name, problem: problem.description)
     }
+}
+
+/// A replica disk, open for writing, and the file that it is in.
+struct OpenDisk {
+    var layer: any WritableDiskLayer
+    var file: any BlockFile
 }
 
 /// A replica disk in the making.
@@ -209,11 +236,14 @@ final class DirectoryCopySink: CopySink {
     let start: UInt64
     private let target: DirectoryTarget
     private let disk: Int
-    private let layer: any WritableDiskLayer
+    private let open: OpenDisk
+    private var layer: any WritableDiskLayer { open.layer }
     private let records: CopyRecords
 
-    init(_ target: DirectoryTarget, _ disk: Int, _ layer: any WritableDiskLayer, _ records: CopyRecords) {
-        (self.target, self.disk, self.layer, self.records) = (target, disk, layer, records)
+    var keyCommitment: String? { target.seal.commitment(at: open.file.path) }
+
+    init(_ target: DirectoryTarget, _ disk: Int, _ open: OpenDisk, _ records: CopyRecords) {
+        (self.target, self.disk, self.open, self.records) = (target, disk, open, records)
         start = records.durable
     }
 
@@ -230,5 +260,6 @@ final class DirectoryCopySink: CopySink {
     func finish() throws {
         try target.surroundings.step("replica close copy")
         try layer.close()
+        try target.seal.close(open.file)
     }
 }

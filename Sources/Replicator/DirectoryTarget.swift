@@ -1,5 +1,6 @@
 public import BlockIO
 public import ByteCodec
+public import Cipher
 import DiskModel
 import ImageChain
 public import Replication
@@ -9,6 +10,7 @@ public final class DirectoryTarget: ReplicaTarget {
     public let place: String
     let store: ReplicaStore
     let surroundings: Surroundings
+    let seal: StoreSeal
     private let storeRoot: String
     /// The relationship that the store must be of; nil for whichever it is.
     private let relationship: GUID?
@@ -25,12 +27,16 @@ public final class DirectoryTarget: ReplicaTarget {
     /// - Parameters:
     ///   - storeRoot: the folder given with `--to`.
     ///   - name: the machine's.
-    public init(storeRoot: String, name: String, relationship: GUID?, _ surroundings: Surroundings) {
+    ///   - recipients: for whom everything with contents is sealed; none: nothing is sealed.
+    public init(
+        storeRoot: String, name: String, relationship: GUID?, recipients: [Recipient] = [], _ surroundings: Surroundings
+    ) {
         self.storeRoot = storeRoot
         place = "\(storeRoot)/\(name)"
         store = ReplicaStore(folder: place)
         self.relationship = relationship
         self.surroundings = surroundings
+        seal = StoreSeal(recipients, openingKey: surroundings.openingKey)
     }
 
     /// Locks and loads the store.
@@ -232,17 +238,9 @@ public final class DirectoryTarget: ReplicaTarget {
         let slot = machine.slot(for: log.id, disk: log.disk, bytes: log.bytes)
         let path = store.log(name, slot)
         try Folders.make(store.logFolder(name))
-        let pending: PendingFile
-        do { pending = try PendingFile(path, replaces: true) } catch { throw DiskError(error, doing: "storing a log") }
-        let target = surroundings.seam(pending.file)
-        try copySparse(file, to: target)
-        do {
-            try target.sync()
-            try surroundings.step("replica rename log")
-            try pending.commit()
-        } catch let error as IOError { throw DiskError(error, doing: "storing a log") }
+        try write(file, to: path)
         var descriptor = try LogDescriptor.describing(
-            try openedFile(path), name: log.name, occupied: try Folders.occupiedBytes(path))
+            try seal.files.open(path).contents, name: log.name, occupied: try Folders.occupiedBytes(path))
         if descriptor.uniqueID != log.id {
             try Folders.remove(path)
             throw DiskError(.io, path: file.path, "the log was changed while it was sent", hint: "run it again")
@@ -251,8 +249,19 @@ public final class DirectoryTarget: ReplicaTarget {
         try handle(.logStored(disk: log.disk, descriptor))
     }
 
-    func openedFile(_ path: String) throws(DiskError) -> PosixFile {
-        do { return try PosixFile(path) } catch { throw DiskError(error) }
+    /// Copies a log into the store. The writer's lock is given up when this returns.
+    private func write(_ file: any BlockFile, to path: String) throws {
+        let pending: PendingFile
+        do { pending = try PendingFile(path, replaces: true) } catch { throw DiskError(error, doing: "storing a log") }
+        let target = try seal.create(
+            on: surroundings.seam(pending.file), staysSmall: true, at: surroundings.now().unixSeconds)
+        try copySparse(file, to: target)
+        do {
+            try target.sync()
+            try seal.close(target)
+            try surroundings.step("replica rename log")
+            try pending.commit()
+        } catch let error as IOError { throw DiskError(error, doing: "storing a log") }
     }
 
     public func remove() throws -> [String]? {

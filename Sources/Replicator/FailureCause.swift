@@ -32,7 +32,7 @@ extension Failure {
             }
         }
         switch error.kind {
-        case .format, .unrecognised, .identityMismatch, .parentMissing, .chain:
+        case .format, .unrecognised, .identityMismatch, .parentMissing, .chain, .key:
             return isTarget ? .invalidReplicaState : .brokenDiskChain
         case .refused: return isTarget ? .invalidReplicaState : .brokenDiskChain
         default: return .inputOutput

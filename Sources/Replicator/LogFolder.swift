@@ -11,8 +11,10 @@ struct LogFolder {
     let folder: String
     let imageName: String
 
-    init(imagePath: String) {
-        self.imagePath = imagePath
+    private let files: FileOpener
+
+    init(imagePath: String, files: FileOpener = .plain) {
+        (self.imagePath, self.files) = (imagePath, files)
         (folder, imageName) = splitPath(imagePath)
     }
 
@@ -32,14 +34,40 @@ struct LogFolder {
     /// Whether it is where a running tracker writes.
     func isLiveName(_ name: String) -> Bool { name == imageName + ".hrl" }
 
+    /// What a log holds, unsealed where it is sealed.
+    func open(_ name: String) throws(DiskError) -> any BlockFile {
+        try files.open(path(name), doing: "reading a log").contents
+    }
+
+    /// Whether there is a closed log that is not in `known`; nothing but headers is read.
+    func hasNew(known: Set<LogID>) throws(DiskError) -> Bool {
+        for name in try names() {
+            do throws(DiskError) {
+                let header = try LogHeader(from: try open(name))
+                let isKnown = LogID(header.uniqueID).map(known.contains) ?? false
+                if !isKnown, header.isClosed || !isLiveName(name) { return true }
+            } catch {
+                if error.kind == .key { throw error }
+                if !isLiveName(name) { return true }
+            }
+        }
+        return false
+    }
+
     /// Describes all logs. Those of `known` are not checked again.
     func describe(known: Set<LogID>) throws(DiskError) -> [LogDescriptor] {
         var result: [LogDescriptor] = []
         for name in try names() {
-            let file: PosixFile
-            do { file = try PosixFile(path(name)) } catch {
-                if error.isMissing { continue }
-                throw DiskError(error, doing: "reading a log")
+            let file: any BlockFile
+            do throws(DiskError) { file = try open(name) } catch {
+                if error.ioError?.isMissing == true { continue }
+                // A tracker that writes a sealed log lets nobody else in.
+                guard error.kind == .busy, isLiveName(name) else { throw error }
+                let occupied = try Folders.occupiedBytes(path(name))
+                var log = LogDescriptor(name: name, uniqueID: nil, previousID: nil, byteCount: occupied)
+                log.ending = .live
+                result.append(log)
+                continue
             }
             result.append(
                 try LogDescriptor.describing(
@@ -53,7 +81,7 @@ struct LogFolder {
     func waitingBytes(known: Set<LogID>) throws(DiskError) -> UInt64 {
         var sum: UInt64 = 0
         for name in try names() {
-            if let file = try? PosixFile(path(name)), let header = try? LogHeader(from: file),
+            if let file = try? open(name), let header = try? LogHeader(from: file),
                 let id = LogID(header.uniqueID), known.contains(id)
             {
                 continue
@@ -67,7 +95,7 @@ struct LogFolder {
     func remove(_ names: [String], ids: Set<LogID>) throws(DiskError) {
         var removed = false
         for name in names {
-            guard let file = try? PosixFile(path(name)), let header = try? LogHeader(from: file),
+            guard let file = try? open(name), let header = try? LogHeader(from: file),
                 let id = LogID(header.uniqueID), ids.contains(id)
             else { continue }
             try Folders.remove(path(name))

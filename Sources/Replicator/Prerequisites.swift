@@ -1,9 +1,11 @@
 import BlockIO
 public import ByteCodec
-import DiskModel
+public import Cipher
+public import DiskModel
 import ImageChain
 import Glibc
 public import Replication
+import SealedFile
 
 /// What `protect` is asked for.
 public struct ProtectionRequest: Sendable {
@@ -13,14 +15,17 @@ public struct ProtectionRequest: Sendable {
     public var interval: UInt32
     public var keepsLogs: Bool
     public var parentFolders: [String]
+    /// For whom the replica is sealed; none: it is not.
+    public var recipients: [Recipient]
 
     public init(
         name: String, imagePaths: [String], target: String, interval: UInt32 = 300, keepsLogs: Bool = false,
-        parentFolders: [String] = []
+        parentFolders: [String] = [], recipients: [Recipient] = []
     ) {
         (self.name, self.imagePaths, self.interval) = (name, imagePaths, interval)
         (self.target, self.keepsLogs) = (Folders.absolute(target), keepsLogs)
         self.parentFolders = parentFolders.map(Folders.absolute)
+        self.recipients = recipients
     }
 }
 
@@ -46,13 +51,15 @@ public struct Prerequisites: Sendable {
     public var freeBytes: UInt64
 
     /// Checks both ends; nothing is made or changed.
-    public init(_ request: ProtectionRequest) throws {
+    /// - Parameter files: opens the disks.
+    public init(_ request: ProtectionRequest, files: FileOpener = .plain) throws {
         try SafeName.check(request.name, "the machine's name")
         do { policy = try Policy(interval: request.interval) } catch {
             throw DiskError(.refused, path: request.name, error.description)
         }
-        disks = try Self.checkSources(request)
-        neededBytes = disks.reduce(0) { $0.adding(Self.need($1)) ?? .max }
+        disks = try Self.checkSources(request, files)
+        let added = request.recipients.isEmpty ? 0 : SealedImage.defaultJournalByteCount + (1 << 20)
+        neededBytes = disks.reduce(0) { $0.adding(Self.need($1))?.adding(added) ?? .max }
         freeBytes = try Self.checkTarget(request, disks)
         guard neededBytes <= freeBytes else {
             throw DiskError(
@@ -67,7 +74,7 @@ public struct Prerequisites: Sendable {
         disk.occupiedBytes.adding(disk.occupiedBytes / 100 + (8 << 20)) ?? .max
     }
 
-    private static func checkSources(_ request: ProtectionRequest) throws -> [Disk] {
+    private static func checkSources(_ request: ProtectionRequest, _ opener: FileOpener) throws -> [Disk] {
         guard !request.imagePaths.isEmpty else {
             throw DiskError(.refused, path: request.name, "no disk is named", hint: "use --disk IMAGE")
         }
@@ -78,7 +85,7 @@ public struct Prerequisites: Sendable {
             let path = Folders.absolute(given)
             let name = SafeName.ofDisk(fileName: splitPath(path).name)
             try SafeName.check(name, "the disk's name")
-            let source = try SourceDisk(path, parentFolders: request.parentFolders)
+            let source = try SourceDisk(path, parentFolders: request.parentFolders, files: opener)
             if let other = files.updateValue(path, forKey: try source.identity()) {
                 throw DiskError(.refused, path: path, "is the same disk as \(other)", hint: "name each disk once")
             }

@@ -9,6 +9,8 @@ public final class PrimaryPerformer {
     /// What one run has done to a disk.
     public struct Tally: Sendable {
         public var copiedBytes: UInt64 = 0
+        /// Of the whole copy, when it was verified.
+        public var digest: String?
         public var sentLogs = 0
         public var sentBytes: UInt64 = 0
     }
@@ -36,7 +38,7 @@ public final class PrimaryPerformer {
     public var state: PrimaryState { machine.state }
     private var name: String { document.name }
     func diskName(_ index: Int) -> String { machine.record.disks[index].identity.name }
-    func logs(_ index: Int) -> LogFolder { LogFolder(imagePath: document.disks[index].path) }
+    func logs(_ index: Int) -> LogFolder { LogFolder(imagePath: document.disks[index].path, files: surroundings.files) }
 
     func save() throws {
         document.record = machine.record
@@ -172,10 +174,9 @@ public final class PrimaryPerformer {
     }
 
     private func send(_ log: OutgoingLog) throws {
-        let path = logs(log.disk).path(log.name)
-        let file: PosixFile
-        do { file = try PosixFile(path) } catch {
-            guard error.isMissing else { throw DiskError(error, doing: "sending a log") }
+        let file: any BlockFile
+        do throws(DiskError) { file = try logs(log.disk).open(log.name) } catch {
+            guard error.ioError?.isMissing == true else { throw error }
             // Whatever it held can be had by a comparison only.
             return try handle(
                 .markForResync([DiskStop(disk: log.disk, reason: .log(fault: .gap(name: log.name, missing: log.id)))]))
@@ -194,7 +195,8 @@ public final class PrimaryPerformer {
     // MARK: Copies
 
     func openSource(_ disk: Int) throws -> SourceDisk {
-        let source = try SourceDisk(document.disks[disk].path, parentFolders: document.parentFolders)
+        let source = try SourceDisk(
+            document.disks[disk].path, parentFolders: document.parentFolders, files: surroundings.files)
         let size = machine.record.disks[disk].identity.size
         guard source.blueprint.virtualByteCount == size else {
             throw SizeChange(path: source.path, now: source.blueprint.virtualByteCount, before: size)
@@ -217,7 +219,16 @@ public final class PrimaryPerformer {
         if source.chain.hasReplayedLog {
             surroundings.watcher.warn(source.path, "log pending: replayed in memory, the file is unchanged")
         }
-        let sink = try target.beginCopy(disk: disk, source.blueprint, from: from)
+        let sink = try target.beginCopy(disk: disk, source.blueprint, from: from) {
+            guard document.disks[disk].keyCommitment != nil else { return }
+            document.disks[disk].keyCommitment = nil
+            try save()
+        }
+        // Durable before the first mark, and so whenever a copy is gone on with.
+        if document.disks[disk].keyCommitment != sink.keyCommitment {
+            document.disks[disk].keyCommitment = sink.keyCommitment
+            try save()
+        }
         try DiskCopy(source.chain, sink, surroundings).run(name: diskName(disk)) { byte, written in
             tallies[disk].copiedBytes += written
             try handle(.copyAdvanced(disk: disk, byte: byte))
@@ -234,8 +245,11 @@ public final class PrimaryPerformer {
         } else {
             switch try target.verifyCopy(disk: disk) {
             case .equal(let digest):
-                try target.completeCopy(disk: disk, digest: digest)
-                return try handle(.diskVerified(disk: disk, digest: digest))
+                tallies[disk].digest = digest
+                // It tells who has a copy of the disk that this is one, too: no record of what is sealed has it.
+                let noted = document.isSealed ? DiskProgress.withheldDigest : digest
+                try target.completeCopy(disk: disk, digest: noted)
+                return try handle(.diskVerified(disk: disk, digest: noted))
             case .differs(_, let what): why = what
             }
         }

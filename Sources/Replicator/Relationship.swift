@@ -1,5 +1,6 @@
 import BlockIO
 import ByteCodec
+import Cipher
 import DiskModel
 public import Replication
 
@@ -9,7 +10,7 @@ public final class Relationship {
     private let folder: StateFolder
     private let lock: FolderLock
     public let performer: PrimaryPerformer
-    private let target: DirectoryTarget
+    let target: DirectoryTarget
 
     private init(
         _ document: SourceDocument, _ machine: Primary, _ folder: StateFolder, _ lock: FolderLock,
@@ -17,7 +18,11 @@ public final class Relationship {
     ) {
         (name, self.folder, self.lock) = (document.name, folder, lock)
         target = DirectoryTarget(
-            storeRoot: document.target, name: document.name, relationship: GUID(document.id), surroundings)
+            storeRoot: document.target, name: document.name, relationship: GUID(document.id),
+            recipients: (document.recipients ?? []).compactMap { Recipient($0) }, surroundings)
+        for (disk, entry) in zip(document.disks, document.record.disks) {
+            target.seal.expect(disk.keyCommitment, at: target.store.disk(entry.identity.name, disk.format))
+        }
         performer = PrimaryPerformer(
             document, machine, statePath: folder.document(document.name), target: wrap(target), surroundings)
     }
@@ -55,6 +60,7 @@ public final class Relationship {
         let document = SourceDocument(
             id: GUID.random().description, name: request.name, created: surroundings.now().unixSeconds,
             target: request.target, keepsLogs: request.keepsLogs, parentFolders: request.parentFolders,
+            recipients: request.recipients.isEmpty ? nil : request.recipients.map(\.description),
             disks: found.disks.map { .init(path: $0.path, format: $0.blueprint.format.rawValue) },
             record: machine.record)
         let relationship = Relationship(document, machine, folder, lock, surroundings, wrapping: wrap)
@@ -120,6 +126,7 @@ public final class Relationship {
         case .readyForInitialReplication, .initialReplicationInProgress, .error: break
         default: throw refused("start")
         }
+        try checkKeys(readsReplica: true)
         try performer.wake()
         try mend(for: "start")
         try performer.run()
@@ -138,6 +145,7 @@ public final class Relationship {
         case .replicating, .error: break
         default: throw refused("sync")
         }
+        try checkKeys(readsReplica: try verifying || mayReadReplica())
         try performer.wake()
         try mend(for: "sync")
         let suspects = try performer.suspectReplicas()

@@ -46,6 +46,8 @@ public struct RelationshipStatus: Sendable {
     public var target: String
     public var interval: UInt32
     public var keepsLogs: Bool
+    /// For whom the replica is sealed; none: it is not.
+    public var recipients: [String]
     public var primary: SideStatus
     /// Nil when it cannot be read; then a problem says why, unless it has not been made yet.
     public var replica: SideStatus?
@@ -59,12 +61,14 @@ public struct RelationshipStatus: Sendable {
     }
 
     /// - Throws: `.refused` when there is no such relationship; `.io` and damaged records of the source's side.
-    public init(_ name: String, in folder: StateFolder, at now: Moment) throws {
+    /// - Parameter files: opens logs beside the disks; what it does not open counts as not sent.
+    public init(_ name: String, in folder: StateFolder, at now: Moment, files: FileOpener = .plain) throws {
         try SafeName.check(name, "the machine's name")
         guard let document = try folder.load(name) else { throw folder.notProtected(name) }
         let machine = try document.check(folder.document(name))
         (self.name, id, created) = (document.name, document.id, document.created)
         (target, interval, keepsLogs) = (document.target, document.record.policy.interval, document.keepsLogs)
+        recipients = document.recipients ?? []
         primary = SideStatus(
             state: machine.state.name, health: machine.health(at: now), statistics: machine.record.statistics,
             progress: machine.progress)
@@ -97,7 +101,7 @@ public struct RelationshipStatus: Sendable {
         }
         if let other { problems += Self.problems(of: other, name, besides: problems) }
         disks = machine.record.disks.indices.map { index in
-            Self.disk(index, document, machine, other, store)
+            Self.disk(index, document, machine, other, store, files)
         }
         guard other?.record.complete == true else { return }
         for disk in disks where !Folders.exists(disk.replicaPath) {
@@ -109,11 +113,12 @@ public struct RelationshipStatus: Sendable {
     }
 
     private static func disk(
-        _ index: Int, _ document: SourceDocument, _ machine: Primary, _ other: Replica?, _ store: ReplicaStore
+        _ index: Int, _ document: SourceDocument, _ machine: Primary, _ other: Replica?, _ store: ReplicaStore,
+        _ files: FileOpener
     ) -> Disk {
         let record = machine.record.disks[index]
         let known = Set(record.known)
-        let waiting = try? LogFolder(imagePath: document.disks[index].path).waitingBytes(known: known)
+        let waiting = try? LogFolder(imagePath: document.disks[index].path, files: files).waitingBytes(known: known)
         let stored = other.map { $0.record.disks[index].pending.reduce(0) { $0 + $1.bytes } }
         return Disk(
             name: record.identity.name, path: document.disks[index].path,

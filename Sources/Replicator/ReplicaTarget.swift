@@ -34,7 +34,9 @@ public protocol ReplicaTarget: AnyObject {
     func create(_ specification: Specification) throws
     func beginPass(_ tips: [LogID?]) throws
     /// Makes an empty replica disk (`from` is 0), or opens the one in the making to go on at or below `from`.
-    func beginCopy(disk: Int, _ blueprint: DiskBlueprint, from: UInt64) throws -> any CopySink
+    /// - Parameter willRenew: called before a disk that is there is removed.
+    func beginCopy(disk: Int, _ blueprint: DiskBlueprint, from: UInt64, willRenew: () throws -> Void) throws
+        -> any CopySink
     /// Reads a whole copy back, and compares it with the digests it was made with.
     func verifyCopy(disk: Int) throws -> CopyVerdict
     /// Compares a whole replica disk, at rest, with a source.
@@ -61,6 +63,8 @@ public protocol ReplicaTarget: AnyObject {
 public protocol CopySink: AnyObject {
     /// Where the copy goes on; all below is there. A multiple of the chunk size, or the disk's size.
     var start: UInt64 { get }
+    /// What tells the replica disk from any other file sealed for the same recipients; nil when it is not sealed.
+    var keyCommitment: String? { get }
     /// Whole sectors.
     func write(_ bytes: RawSpan, at offset: UInt64) throws
     /// Makes everything written durable, with the digests of the chunks since the last mark; then all below `byte` is, and

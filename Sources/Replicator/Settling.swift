@@ -34,6 +34,11 @@ extension PrimaryPerformer {
         return suspects
     }
 
+    /// Whether a tracker writes to a log of the disk.
+    func hasLiveLog(_ index: Int) throws -> Bool {
+        try logs(index).describe(known: Set(machine.record.disks[index].known)).contains { $0.ending == .live }
+    }
+
     func setSettled(_ index: Int, _ fingerprint: Fingerprint?) {
         document.disks[index].settled = fingerprint
         document.disks[index].settledTip = machine.record.disks[index].position.received
@@ -50,8 +55,7 @@ extension PrimaryPerformer {
             let isForeign = suspects.foreign.contains(index)
             let isSuspect = isForeign || suspects.unsure.contains(index)
             let source = try openSource(index)
-            let hasLiveLog = try logs(index).describe(known: Set(machine.record.disks[index].known))
-                .contains { $0.ending == .live }
+            let hasLiveLog = try hasLiveLog(index)
             if isForeign {
                 surroundings.watcher.doubt(
                     target.place,

@@ -13,10 +13,10 @@ public struct SourceDisk {
     let fingerprint: Fingerprint
 
     /// - Throws: `DiskError`; raw disks are refused.
-    public init(_ path: String, parentFolders: [String]) throws(DiskError) {
+    public init(_ path: String, parentFolders: [String], files: FileOpener = .plain) throws(DiskError) {
         self.path = path
         let before = Fingerprint.times(path)
-        do { chain = try ImageChain.open(path, OpenOptions(parentFolders: parentFolders)) } catch {
+        do { chain = try ImageChain.open(path, OpenOptions(parentFolders: parentFolders, files: files)) } catch {
             guard error.kind == .unrecognised else { throw error }
             var error = error
             error.hint = "only VHD and VHDX disks are replicated; make one of a raw disk first"

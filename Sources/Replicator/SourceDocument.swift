@@ -1,6 +1,7 @@
 import ByteCodec
+import Cipher
 public import DiskModel
-import Replication
+public import Replication
 
 /// The contents of `primary.json`.
 struct SourceDocument: Codable {
@@ -23,6 +24,8 @@ struct SourceDocument: Codable {
         var replica: String?
         /// The last log there was when the copy was begun.
         var baseline: LogID?
+        /// Which sealed file the replica's disk is.
+        var keyCommitment: String?
     }
 
     var schema = Self.schema
@@ -36,6 +39,8 @@ struct SourceDocument: Codable {
     var target: String
     var keepsLogs: Bool
     var parentFolders: [String]
+    /// For whom the replica is sealed, as age writes them; nil when it is not.
+    var recipients: [String]?
     var disks: [Disk]
     var record: PrimaryRecord
 
@@ -43,6 +48,7 @@ struct SourceDocument: Codable {
         case schema, id, name, created, target
         case keepsLogs = "keep_logs"
         case parentFolders = "parent_folders"
+        case recipients = "seal_to"
         case disks, record
     }
 
@@ -53,9 +59,13 @@ struct SourceDocument: Codable {
             record.disks.allSatisfy({ SafeName.fault($0.identity.name) == nil }),
             disks.allSatisfy({ ImageFormat(rawValue: $0.format) != nil })
         else { throw JSONFile.damaged(path, "its disks do not fit together") }
+        guard recipients.map({ !$0.isEmpty && $0.allSatisfy { Recipient($0) != nil } }) ?? true else {
+            throw JSONFile.damaged(path, "its recipients are none")
+        }
         do { return try Primary(record) } catch { throw JSONFile.damaged(path, error.description) }
     }
 
+    var isSealed: Bool { recipients != nil }
     var specification: Specification {
         Specification(
             id: GUID(id) ?? .zero, name: name, policy: record.policy,
@@ -63,6 +73,13 @@ struct SourceDocument: Codable {
                 .init(identity: $0.identity, format: ImageFormat(rawValue: $1.format) ?? .vhdx)
             })
     }
+}
+
+extension DiskProgress {
+    /// Stands for the digest in records of what is sealed.
+    static let withheldDigest = "withheld"
+    /// Nil as well where the records leave it out.
+    public var shownDigest: String? { digest == Self.withheldDigest ? nil : digest }
 }
 
 /// The folder with the state of all relationships of this source: `STATE/NAME/primary.json`.

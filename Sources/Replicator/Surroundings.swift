@@ -1,12 +1,18 @@
 public import BlockIO
+public import DiskModel
 import Glibc
 public import Replication
+public import SealedFile
 
 /// What the performers take from outside: the time, who watches, and for tests places to break in.
 public struct Surroundings {
     /// The clock.
     public var now: () -> Moment = Surroundings.systemTime
     public var watcher = Watcher()
+    /// Opens the source's files, and what is sealed in them.
+    public var files = FileOpener.plain
+    /// Finds what opens a sealed file of the store.
+    public var openingKey: @Sendable (PosixFile) throws(DiskError) -> SlotKey = Surroundings.noKey
     /// Every file written at the target goes through this.
     public var seam: (any BlockFile) -> any BlockFile = { $0 }
     /// A copy in the making is made durable, and noted, after so many bytes or seconds: what a kill costs at most.
@@ -16,6 +22,11 @@ public struct Surroundings {
     public var step: (String) throws -> Void = { _ in }
 
     public init() {}
+
+    /// - Throws: `.key`, always.
+    @Sendable public static func noKey(_ host: PosixFile) throws(DiskError) -> SlotKey {
+        throw DiskError(.key, path: host.path, "is sealed, and no key was given", hint: "give one that opens it")
+    }
 
     public static func systemTime() -> Moment {
         var seconds = time(nil)

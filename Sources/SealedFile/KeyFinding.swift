@@ -1,6 +1,7 @@
 public import BlockIO
 import ByteCodec
 import Cipher
+import Digest
 public import DiskModel
 
 extension Envelope {
@@ -50,5 +51,25 @@ extension Envelope {
     public static func isSigned(_ file: any BlockFile) throws(IOError) -> Bool {
         guard try file.byteCount() >= UInt64(EnvelopeHeader.byteCount) else { return false }
         return try file.bytes(at: 0, count: EnvelopeHeader.signature.count) == EnvelopeHeader.signature
+    }
+}
+
+extension SealedImage {
+    /// Opens the container again, at no cost and without any other secret.
+    public var key: SlotKey { .opened(containerID: envelope.containerID, keys) }
+
+    /// For what stays small, in bytes; a hole as long as nothing is written a second time.
+    public static let smallJournalByteCount: UInt64 = 1 << 20
+}
+
+extension SlotKey {
+    private static let commitmentMessage = Array("vhdseal/1/commitment".utf8)
+
+    /// Of `.opened`: what no other container's keys give, in hexadecimal. Kept elsewhere, it tells later whether another
+    /// container was put in this one's place, also one that the same secrets open. It is no secret.
+    public var commitment: String? {
+        guard case .opened(_, let keys) = self else { return nil }
+        let message = Self.commitmentMessage
+        return HMACSHA256.code(message.rawBytes, key: keys.headerKey.bytes).hexadecimal
     }
 }

@@ -56,6 +56,10 @@ public struct KeyOptions: ParsableArguments, Sendable {
     /// Opens files with these keys, and with passphrases that a person is asked for.
     public var files: FileOpener { SealedFiles.ofRun(self).opener }
 
+    /// What opens a container, for those who open it themselves.
+    /// - Throws: `.key` where nothing does; `.format` for what is no container; `.io`.
+    public func key(of host: PosixFile) throws(DiskError) -> SlotKey { try SealedFiles.ofRun(self).key(of: host) }
+
     /// Seals a new, empty file like another one, for the key that opened that one.
     /// - Returns: the new file itself where the other one is not sealed.
     public func contents(ofNew host: PosixFile, like other: OpenedFile) throws(DiskError) -> any BlockFile {

@@ -11,15 +11,10 @@ public struct NewSealOptions: ParsableArguments {
             "Seal the new file for the keys that are given, those of the inputs; else for a new passphrase."
     )
     public var seal = false
-    @Option(
-        name: .long,
-        help: ArgumentHelp(
-            "Seal the new file for this age recipient, age1…, or for those in a file; repeatable.",
-            valueName: "recipient"))
-    public var sealTo: [String] = []
+    @OptionGroup public var sealTo: SealToOptions
     public init() {}
 
-    public var isGiven: Bool { seal || !sealTo.isEmpty }
+    public var isGiven: Bool { seal || sealTo.isGiven }
 
     /// A new file, whole or absent.
     /// - Parameters:
@@ -32,7 +27,7 @@ public struct NewSealOptions: ParsableArguments {
         _ path: String, replaces: Bool, _ keys: KeyOptions, staysSmall: Bool = false, like other: OpenedFile? = nil
     ) throws -> OutputFile {
         let files = SealedFiles.ofRun(keys)
-        let journal = staysSmall ? SealedFiles.smallJournalByteCount : SealedImage.defaultJournalByteCount
+        let journal = staysSmall ? SealedImage.smallJournalByteCount : SealedImage.defaultJournalByteCount
         guard isGiven else {
             guard let other, other.isSealed else { return try OutputFile(path, replaces: replaces, nil) }
             return try OutputFile(path, replaces: replaces) { (host) throws(DiskError) in
@@ -48,7 +43,7 @@ public struct NewSealOptions: ParsableArguments {
 
     private func secrets(_ files: SealedFiles, _ keys: KeyOptions, _ path: String) throws(DiskError) -> [SlotKey] {
         var secrets: [SlotKey] = []
-        for text in sealTo { secrets += try RecipientOptions.recipients(text).map { .recipient($0) } }
+        secrets += try sealTo.recipients(for: path).map { .recipient($0) }
         if seal {
             let given = try files.given()
             secrets += given.isEmpty ? [try keys.passphraseOptions.secret(for: path, isNew: true)] : given

@@ -31,9 +31,6 @@ final class SealedFiles: Sendable {
     private let keys: KeyOptions
     private let state = Mutex(State())
 
-    /// Journals of files that stay small, in bytes.
-    static let smallJournalByteCount: UInt64 = 1 << 20
-
     init(_ keys: KeyOptions) { self.keys = keys }
 
     /// The run's own; a process is one run.
@@ -103,6 +100,11 @@ final class SealedFiles: Sendable {
             ? SealedStreamFile(reading: host, secrets: [key]) : SealedImage(reading: host, secrets: [key])
     }
 
+    /// What opens a container; a person may be asked for a passphrase.
+    func key(of host: PosixFile) throws(DiskError) -> SlotKey {
+        try state.withLock { (state) throws(DiskError) in try key(of: host, true, &state) }
+    }
+
     private func key(of host: PosixFile, _ asksForKeys: Bool, _ state: inout State) throws(DiskError) -> SlotKey {
         let envelope = try Envelope.unverified(in: host)
         if let known = state.containers[envelope.containerID] { return known.opened }
@@ -144,7 +146,7 @@ final class SealedFiles: Sendable {
     func contents(ofNew host: PosixFile, like other: OpenedFile) throws(DiskError) -> any BlockFile {
         guard other.isSealed else { return host }
         let secret = try secret(of: other)
-        let image = try create(on: host, for: [secret], journalByteCount: Self.smallJournalByteCount)
+        let image = try create(on: host, for: [secret], journalByteCount: SealedImage.smallJournalByteCount)
         state.withLock { $0.written.append(image) }
         return image
     }

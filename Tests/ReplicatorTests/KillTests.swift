@@ -22,10 +22,10 @@ import ToolTesting
         return steps
     }
 
-    @Test func protectAtEveryStep() throws {
+    @Test(arguments: [false, true]) func protectAtEveryStep(sealed: Bool) throws {
         var stop = 0
         while true {
-            let machine = try Machine([.dynamicVHD])
+            let machine = try Machine([.dynamicVHD], sealed: sealed)
             let steps = try run(machine, stopAt: stop) { try machine.protect($0) }
             if steps.count < stop { break }
             // Whatever was left is made again; only what was whole already cannot be.
@@ -38,10 +38,10 @@ import ToolTesting
         #expect(stop > 4)
     }
 
-    @Test func startAtEveryStep() throws {
+    @Test(arguments: [false, true]) func startAtEveryStep(sealed: Bool) throws {
         var stop = 0
         while true {
-            let machine = try Machine([.dynamicVHDX, .dynamicVHD], seed: UInt64(stop))
+            let machine = try Machine([.dynamicVHDX, .dynamicVHD], sealed: sealed, seed: UInt64(stop))
             try machine.protect()
             let steps = try run(machine, stopAt: stop) { try machine.start($0) }
             if steps.count < stop { break }
@@ -63,8 +63,8 @@ import ToolTesting
     }
 
     /// What is below a mark is not copied again; what was written past it does not show when the source has changed.
-    @Test(arguments: [false, true]) func goesOnAtTheMark(hasLog: Bool) throws {
-        let machine = try Machine([.dynamicVHDX])
+    @Test(arguments: [false, true], [false, true]) func goesOnAtTheMark(hasLog: Bool, sealed: Bool) throws {
+        let machine = try Machine([.dynamicVHDX], sealed: sealed)
         try machine.apply([.init(offset: 0, value: 1, count: 5 << 20)], to: 0)
         try machine.protect()
         var surroundings = machine.surroundings()
@@ -86,10 +86,10 @@ import ToolTesting
         #expect(machine.warnings.contains { $0.contains("changed since its copy was interrupted") } == !hasLog)
     }
 
-    @Test func syncAtEveryStep() throws {
+    @Test(arguments: [false, true]) func syncAtEveryStep(sealed: Bool) throws {
         var stop = 0
         while true {
-            let machine = try Machine([.dynamicVHDX, .dynamicVHD], seed: UInt64(stop))
+            let machine = try Machine([.dynamicVHDX, .dynamicVHD], sealed: sealed, seed: UInt64(stop))
             try machine.protect()
             try machine.start()
             try machine.work()
@@ -110,11 +110,11 @@ import ToolTesting
         #expect(stop > 15)
     }
 
-    @Test func unprotectAtEveryStep() throws {
+    @Test(arguments: [false, true]) func unprotectAtEveryStep(sealed: Bool) throws {
         for started in [false, true] {
             var stop = 0
             while true {
-                let machine = try Machine([.dynamicVHD])
+                let machine = try Machine([.dynamicVHD], sealed: sealed)
                 try machine.protect()
                 if started {
                     try machine.start()
@@ -189,10 +189,10 @@ import ToolTesting
         func data(from offset: UInt64) throws(IOError) -> Range<UInt64>? { try base.data(from: offset) }
     }
 
-    @Test(arguments: [ENOSPC, EIO]) func startAtEveryCall(code: CInt) throws {
+    @Test(arguments: [ENOSPC, EIO], [false, true]) func startAtEveryCall(code: CInt, sealed: Bool) throws {
         var after = 0
         while true {
-            let machine = try Machine([.dynamicVHDX, .dynamicVHD], seed: 3)
+            let machine = try Machine([.dynamicVHDX, .dynamicVHD], sealed: sealed, seed: 3)
             try machine.protect()
             let budget = Budget(after, code)
             var surroundings = machine.surroundings()
@@ -213,10 +213,10 @@ import ToolTesting
         #expect(after > 40)
     }
 
-    @Test(arguments: [ENOSPC, EIO]) func syncAtEveryCall(code: CInt) throws {
+    @Test(arguments: [ENOSPC, EIO], [false, true]) func syncAtEveryCall(code: CInt, sealed: Bool) throws {
         var after = 0
         while true {
-            let machine = try Machine([.dynamicVHDX, .dynamicVHD], seed: 3)
+            let machine = try Machine([.dynamicVHDX, .dynamicVHD], sealed: sealed, seed: 3)
             try machine.protect()
             try machine.start()
             try machine.work()

@@ -1,6 +1,7 @@
 import BlockIO
 import ByteCodec
 import ChangeLog
+import Cipher
 import Digest
 import DiskModel
 import FaultInjection
@@ -9,6 +10,7 @@ import HRL
 import ImageChain
 import Replication
 import Replicator
+import SealedFile
 import Testing
 import ToolTesting
 import VHD
@@ -31,12 +33,17 @@ final class Machine {
     var random: SplitMix
     var clock: Int64 = 1_800_000_000
     private(set) var warnings: [String] = []
+    /// What opens the replica; nil: it is not sealed.
+    let identity: Identity?
+    /// Whether runs have it.
+    var hasKey = true
 
     var state: StateFolder { StateFolder(scratch.path("state")) }
     var target: String { scratch.path("replica") }
     var store: String { target + "/" + name }
 
-    init(_ kinds: [Kind] = [.dynamicVHDX, .dynamicVHD], seed: UInt64 = 1) throws {
+    init(_ kinds: [Kind] = [.dynamicVHDX, .dynamicVHD], sealed: Bool = false, seed: UInt64 = 1) throws {
+        identity = sealed ? try Identity() : nil
         scratch = try Scratch(inMemory: true)
         random = SplitMix(seed: seed)
         try FileManager.default.createDirectory(atPath: scratch.path("vm"), withIntermediateDirectories: true)
@@ -75,12 +82,29 @@ final class Machine {
         result.watcher.warn = { [unowned self] in warnings.append("\($0): \($1)") }
         result.watcher.doubt = result.watcher.warn
         result.markByteCount = 1
+        if let identity, hasKey { result.openingKey = { (host) throws(DiskError) in try Self.key(of: host, identity) } }
         return result
+    }
+
+    private static func key(of host: PosixFile, _ identity: Identity) throws(DiskError) -> SlotKey {
+        guard let found = try Envelope.opening(host, with: [.identity(identity)]) else {
+            throw DiskError(.key, path: host.path, "is not for this identity")
+        }
+        return found.opened
+    }
+
+    /// Opens files of the replica.
+    var replicaFiles: FileOpener {
+        guard let identity else { return .plain }
+        return FileOpener { (host, _) throws(DiskError) in
+            try SealedImage(reading: host, secrets: [.identity(identity)])
+        }
     }
 
     func request(keepsLogs: Bool = false, parents: [String] = []) -> ProtectionRequest {
         ProtectionRequest(
-            name: name, imagePaths: paths, target: target, interval: 30, keepsLogs: keepsLogs, parentFolders: parents)
+            name: name, imagePaths: paths, target: target, interval: 30, keepsLogs: keepsLogs, parentFolders: parents,
+            recipients: identity.map { [$0.recipient] } ?? [])
     }
 
     func protect(keepsLogs: Bool = false, parents: [String] = [], _ surroundings: Surroundings? = nil) throws {
@@ -173,15 +197,15 @@ final class Machine {
     }
 
     /// The SHA-256 of the whole contents.
-    func contents(_ path: String, parents: [String] = []) throws -> String {
-        let chain = try ImageChain.open(path, OpenOptions(parentFolders: parents))
+    func contents(_ path: String, parents: [String] = [], files: FileOpener = .plain) throws -> String {
+        let chain = try ImageChain.open(path, OpenOptions(parentFolders: parents, files: files))
         #expect(!chain.hasReplayedLog, "\(path) is not at rest")
         let bytes = try chain.bytes(at: 0, count: Int(chain.geometry.virtualByteCount))
         return Digest.hash(.sha256, bytes.rawBytes).hexadecimal
     }
 
     func isEqual(_ index: Int, parents: [String] = []) throws -> Bool {
-        try contents(paths[index], parents: parents) == contents(replica(index))
+        try contents(paths[index], parents: parents) == contents(replica(index), files: replicaFiles)
     }
 
     func expectEqual(_ note: String = "") throws {

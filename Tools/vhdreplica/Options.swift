@@ -53,14 +53,21 @@ struct Interval: ExpressibleByArgument {
 /// A verb that works on a relationship.
 protocol Verb: Tool {
     var stateOptions: StateOptions { get }
+    /// Nil for verbs that open no disk.
+    var keys: KeyOptions? { get }
 }
 
 extension Verb {
+    var keys: KeyOptions? { nil }
     static var programName: String { VHDReplica.programName }
 
     /// The performers' surroundings, with progress and messages on standard error.
     func surroundings(_ run: ToolRun, _ progress: Progress?) -> Surroundings {
         var result = Surroundings()
+        if let keys {
+            result.files = keys.files
+            result.openingKey = { (host) throws(DiskError) in try keys.key(of: host) }
+        }
         result.watcher.warn = { run.warn($0, $1) }
         result.watcher.doubt = {
             run.warn($0, $1)

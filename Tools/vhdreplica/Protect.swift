@@ -1,5 +1,6 @@
 import ArgumentParser
 import ByteCodec
+import Cipher
 import DiskModel
 import Replicator
 import Toolbox
@@ -10,7 +11,7 @@ struct Protect: Verb {
         discussion: """
             EXAMPLES
               vhdreplica protect web --disk /vm/web.vhdx --to /mnt/replica
-              vhdreplica protect db --disk a.vhdx --disk b.vhd --to /mnt --interval 30s
+              vhdreplica protect db --disk a.vhdx --disk b.vhd --to /mnt --seal-to keys.txt
               vhdreplica protect web --disk c.avhdx --parent-dir base --to /mnt --dry-run
 
             Nothing is copied yet: start does that.
@@ -35,17 +36,21 @@ struct Protect: Verb {
     var parentDir: [String] = []
     @Flag(help: "Check everything, and make nothing.")
     var dryRun = false
+    @OptionGroup var sealToOptions: SealToOptions
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var stateOptions: StateOptions
     @OptionGroup var output: OutputOptions
+
+    var keys: KeyOptions? { keyOptions }
 
     func perform(_ run: ToolRun) throws {
         let request = ProtectionRequest(
             name: vm, imagePaths: disk, target: to, interval: interval.seconds, keepsLogs: keepLogs,
-            parentFolders: parentDir)
+            parentFolders: parentDir, recipients: try sealToOptions.recipients(for: vm))
         try SafeName.check(vm, "the machine's name")
         try Relationship.checkUnprotected(vm, in: stateOptions.folder)
         if !dryRun { try Relationship.discardUnfinished(vm, in: stateOptions.folder, surroundings(run, nil)) }
-        let found = try Prerequisites(request)
+        let found = try Prerequisites(request, files: keyOptions.files)
         for disk in found.disks {
             run.addInput(disk.path, byteCount: nil)
             run.warn(disk.path, disk.findings)
@@ -65,6 +70,7 @@ struct Protect: Verb {
         [
             "name": .string(vm), "dry_run": .bool(dryRun), "target": .string(request.target),
             "interval": .unsigned(UInt64(interval.seconds)), "keep_logs": .bool(keepLogs),
+            "seal_to": .array(request.recipients.map { .string($0.description) }),
             "needed_bytes": .unsigned(found.neededBytes), "free_bytes": .unsigned(found.freeBytes),
             "disks": .array(
                 found.disks.map { disk in
@@ -91,9 +97,12 @@ struct Protect: Verb {
         }
         let space =
             "about \(Quantity.short(found.neededBytes)) needed, \(Quantity.short(found.freeBytes)) free"
+        let count = request.recipients.count
+        let sealed = count == 0 ? "" : ", sealed for \(count) recipient\(count == 1 ? "" : "s")"
         try run.out.line(
             dryRun
                 ? "\(vm): all checks passed (\(space)); nothing was made"
-                : "\(vm): protected, every \(Interval.text(interval.seconds)) (\(space)); next: vhdreplica start \(vm)")
+                : "\(vm): protected\(sealed), every \(Interval.text(interval.seconds)) (\(space)); next: vhdreplica start \(vm)"
+        )
     }
 }

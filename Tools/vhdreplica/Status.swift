@@ -20,6 +20,7 @@ struct Status: Verb {
 
     @Argument(help: "The machine's name; without one, all.")
     var vm: String?
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var stateOptions: StateOptions
     @OptionGroup var output: OutputOptions
 
@@ -28,7 +29,11 @@ struct Status: Verb {
         let names = try vm.map { [$0] } ?? stateOptions.folder.names()
         var found: [RelationshipStatus] = []
         for name in names {
-            do { found.append(try RelationshipStatus(name, in: stateOptions.folder, at: now)) } catch {
+            do {
+                found.append(
+                    try RelationshipStatus(
+                        name, in: stateOptions.folder, at: now, files: keyOptions.files.quiet))
+            } catch {
                 // One damaged record must not hide the others.
                 guard vm == nil else { throw error }
                 run.fail(error)
@@ -82,6 +87,7 @@ struct StatusText {
         put("primary", "\(status.primary.state)")
         put("replica", "\(status.replica.map { "\($0.state)" } ?? "-") in \(status.target)/\(status.name)")
         put("interval", Interval.text(status.interval) + (status.keepsLogs ? ", logs are kept" : ""))
+        if !status.recipients.isEmpty { put("sealed for", status.recipients.joined(separator: ", ")) }
         let statistics = status.primary.statistics
         put("last sync", Self.time(statistics.lastSync))
         put("last applied", Self.time(status.replica?.statistics.lastApplied ?? statistics.lastApplied))
@@ -125,7 +131,8 @@ struct StatusText {
         [
             "name": .string(status.name), "id": .string(status.id), "created": .string(time(status.created)),
             "target": .string(status.target), "interval": .unsigned(UInt64(status.interval)),
-            "keep_logs": .bool(status.keepsLogs), "health": .string(status.level.rawValue),
+            "keep_logs": .bool(status.keepsLogs),
+            "seal_to": .array(status.recipients.map(JSONValue.string)), "health": .string(status.level.rawValue),
             "primary": json(status.primary), "replica": status.replica.map(json) ?? .null,
             "disks": .array(status.disks.map(json)),
             "problems": .array(
@@ -169,7 +176,7 @@ struct StatusText {
             "name": .string(disk.name), "path": .string(disk.path), "replica_path": .string(disk.replicaPath),
             "format": .string(disk.format.rawValue), "virtual_size": .unsigned(disk.primary.disk.size),
             "waiting_bytes": .unsigned(disk.waitingBytes), "stored_bytes": .unsigned(disk.storedBytes),
-            "digest": .optional(disk.primary.digest), "primary": json(disk.primary),
+            "digest": .optional(disk.primary.shownDigest), "primary": json(disk.primary),
             "replica": disk.replica.map(json) ?? .null,
         ]
     }

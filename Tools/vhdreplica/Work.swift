@@ -20,9 +20,12 @@ struct Start: Verb {
 
     @Argument(help: "The machine's name.")
     var vm: String
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var stateOptions: StateOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
+
+    var keys: KeyOptions? { keyOptions }
 
     func perform(_ run: ToolRun) throws {
         try work(run, vm, progressOptions) { relationship in
@@ -56,9 +59,12 @@ struct Sync: Verb {
     var vm: String
     @Flag(help: "Compare the contents of disks and replicas afterwards, also where nothing asks for it.")
     var verify = false
+    @OptionGroup var keyOptions: KeyOptions
     @OptionGroup var stateOptions: StateOptions
     @OptionGroup var progressOptions: ProgressOptions
     @OptionGroup var output: OutputOptions
+
+    var keys: KeyOptions? { keyOptions }
 
     func perform(_ run: ToolRun) throws {
         try work(run, vm, progressOptions) { relationship in
@@ -147,7 +153,8 @@ extension Verb {
             let relationship = try Relationship.open(vm, in: stateOptions.folder, surroundings)
             var thrown: (any Error)?
             do { try body(relationship) } catch { thrown = error }
-            let status = try? RelationshipStatus(vm, in: stateOptions.folder, at: surroundings.now())
+            let status = try? RelationshipStatus(
+                vm, in: stateOptions.folder, at: surroundings.now(), files: surroundings.files.quiet)
             if let status {
                 let disks = status.disks.indices.map { diskWork($0, status, relationship) }
                 run.result = [
@@ -170,7 +177,8 @@ extension Verb {
         return DiskWork(
             name: disk.name, path: disk.path, replicaPath: disk.replicaPath, size: disk.primary.disk.size,
             copiedBytes: tally.copiedBytes, sentLogs: tally.sentLogs, sentBytes: tally.sentBytes,
-            appliedLogs: applied.indices.contains(index) ? applied[index] : 0, digest: disk.primary.digest,
+            appliedLogs: applied.indices.contains(index) ? applied[index] : 0,
+            digest: tally.digest ?? disk.primary.shownDigest,
             position: disk.replica?.position ?? disk.primary.position)
     }
 }
