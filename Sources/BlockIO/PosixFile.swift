@@ -22,6 +22,13 @@ public final class PosixFile: BlockFile {
     }
     public let identity: Identity
 
+    /// Of a regular file that is open already; nil for anything else.
+    public static func identity(of descriptor: CInt) -> Identity? {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+    }
+
     /// What changes when a regular file is written: its size, and the time of the last write. A block device tells nothing:
     /// its versions are all the same.
     public struct Version: Hashable, Sendable {

@@ -37,6 +37,11 @@ int vt_spawn_shell(const char *command, int *output) {
     return child;
 }
 
+bool vt_has_ended(int child) {
+    siginfo_t information = {0};
+    return waitid(P_PID, (id_t)child, &information, WEXITED | WNOHANG | WNOWAIT) != 0 || information.si_pid != 0;
+}
+
 int vt_wait_for(int child) {
     int status = 0;
     while (waitpid(child, &status, 0) < 0) {

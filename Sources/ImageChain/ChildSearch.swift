@@ -21,19 +21,23 @@ struct ChildSearch {
     let excluded: Set<PosixFile.Identity>
     let options: OpenOptions
 
-    /// The children in these folders, each once, in the order of their paths.
-    func run(_ folders: [String]) -> [ChildImage] {
+    /// The children in these folders, each once, in the order of their paths; and sealed files that no key opened.
+    func run(_ folders: [String]) -> (children: [ChildImage], locked: [String]) {
         var seen = excluded
         var result: [ChildImage] = []
+        var locked: [String] = []
         for folder in folders {
             for path in FolderListing.regularFiles(in: folder).prefix(Self.fileLimit) {
-                guard let file = try? options.files.quiet.open(path), seen.insert(file.identity).inserted,
-                    let parent = parent(of: file.contents)
-                else { continue }
-                result.append(ChildImage(path: path, parent: parent))
+                do throws(DiskError) {
+                    let file = try options.files.quiet.open(path)
+                    guard seen.insert(file.identity).inserted, let parent = parent(of: file.contents) else { continue }
+                    result.append(ChildImage(path: path, parent: parent))
+                } catch {
+                    if error.kind == .key { locked.append(path) }
+                }
             }
         }
-        return result
+        return (result, locked)
     }
 
     private func parent(of file: any BlockFile) -> String? {

@@ -42,7 +42,10 @@ public final class Merge: Sendable {
         findings =
             chain.findings.map { (child, $0) }
             + chain.layers.flatMap { layer in layer.findings.map { (layer.file.path, $0) } }
-        let plan = try MergePlanner(chain: chain, outline: outline, options: options).plan()
+        var plan = try MergePlanner(chain: chain, outline: outline, options: options).plan()
+        if !chain.layers[count].isSealed {
+            plan.unsealed = chain.layers.prefix(count).filter(\.isSealed).map(\.file.path)
+        }
         let disk = LiveDisk(chain)
         run = files.map { MergeRun(format: plan.format, files: $0, below: below, plan: plan, disk: disk) }
         (self.plan, self.disk, self.options) = (plan, disk, options)

@@ -29,6 +29,10 @@ public struct MergePlan: Sendable {
     public var invalidated: [ChildImage] = []
     /// Children of images that go, which lose their parent unless these are kept.
     public var orphaned: [ChildImage] = []
+    /// Sealed files in their folders that no key opened: any of them may be another child.
+    public var locked: [String] = []
+    /// Sealed images whose data a target that is not sealed would take.
+    public var unsealed: [String] = []
     /// Images whose pending log is replayed into the file first.
     public var pendingLogs: [String] = []
 

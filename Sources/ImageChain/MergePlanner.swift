@@ -89,7 +89,9 @@ struct MergePlanner {
         }
         var parents: [DiskIdentity: String] = [:]
         for (path, layer) in zip(paths, chain.layers) { parents[layer.identity] = parents[layer.identity] ?? path }
-        let found = ChildSearch(parents: parents, excluded: Set(outline.identities), options: options).run(folders)
+        let (found, locked) = ChildSearch(parents: parents, excluded: Set(outline.identities), options: options).run(
+            folders)
+        plan.locked = locked
         let between = outline.links.dropFirst()
         plan.orphaned = found.filter {
             $0.parent == outline.links[0] || plan.changesNothing && between.contains($0.parent)

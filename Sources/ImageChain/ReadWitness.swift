@@ -42,20 +42,25 @@ public struct ReadWitness: Sendable {
         guard layer.format != .raw else { return true }
         var options = options
         options.format = layer.format
-        guard let now = try? ImageOpener.layer(reading: Self.stored(layer.file), options) else { return false }
+        guard let now = try? ImageOpener.layer(reading: layer.storedFile, options) else { return false }
         return now.identity == layer.identity && now.unfinishedMerge == layer.unfinishedMerge
-    }
-
-    /// Below the overlay in which a pending log was replayed, too.
-    private static func stored(_ file: any BlockFile) -> any BlockFile {
-        var file = file
-        while let overlay = file as? OverlayFile { file = overlay.base }
-        return file
     }
 
     private static func changed(_ file: PosixFile) -> DiskError {
         DiskError(.refused, path: file.path, "was changed while it was being read", hint: "read it again")
     }
+}
+
+extension DiskLayer {
+    /// Below the overlay in which a pending log was replayed.
+    var storedFile: any BlockFile {
+        var file = file
+        while let overlay = file as? OverlayFile { file = overlay.base }
+        return file
+    }
+
+    /// Whether what it holds is encrypted on the disk.
+    var isSealed: Bool { file.storage != nil && storedFile.hostFile == nil }
 }
 
 extension ImageChain {

@@ -76,6 +76,12 @@ public struct Rebasing {
         isLinked = check.isLinked(reference, naming)
         let keepsParent = check.leads(to: reference)
         oldParents = mode == .safe && !keepsParent ? try Self.oldParents(child, file, path, options) : nil
+        if let sealed = oldParents?.layers.first(where: \.isSealed), !file.isSealed {
+            throw DiskError(
+                .refused, path: file.path,
+                "its parent \(sealed.file.path) is sealed and it is not: what it shows of it would be written in plain",
+                hint: "seal the child first: seal --image, or vhdconvert --seal-to")
+        }
         notes = check.notes(mode, reference)
         findings =
             child.findings.map { (file.path, $0) } + (oldParents?.findings ?? []).map { (file.path, $0) }

@@ -16,6 +16,7 @@ public final class OutputFile {
     init(
         _ path: String, replaces: Bool, _ seal: ((PosixFile) throws(DiskError) -> SealedImage?)?
     ) throws {
+        try KeysInUse.refuseReplacing(path)
         pending = try PendingFile(path, replaces: replaces)
         sealed = try seal?(pending.file)
     }
@@ -29,6 +30,7 @@ public final class OutputFile {
 
     /// Makes the output durable under its name.
     public func commit() throws {
+        try KeysInUse.refuseReplacing(pending.finalPath)
         try sealed?.close()
         try pending.commit()
     }

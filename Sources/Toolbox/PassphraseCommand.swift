@@ -22,10 +22,22 @@ enum PassphraseCommand {
         do throws(DiskError) { passphrase = .success(try SecretInput.passphrase(output, name: name)) } catch {
             passphrase = .failure(error)
         }
-        SecretInput.drain(output)
+        // What follows its line finds nobody who reads it.
         close(output)
+        if case .success = passphrase, !hasEnded(child) { return try passphrase.get() }
         let exit = vt_wait_for(child)
-        guard exit == 0 else { throw DiskError(.key, path: name, "the command failed: exit code \(exit)") }
+        guard exit == 0 || exit == 128 + SIGPIPE else {
+            throw DiskError(.key, path: name, "the command failed: exit code \(exit)")
+        }
         return try passphrase.get()
+    }
+
+    /// Waits a while for a command that has printed its line: one that goes on is left to itself.
+    private static func hasEnded(_ child: pid_t) -> Bool {
+        for _ in 0..<200 {
+            if vt_has_ended(child) { return true }
+            usleep(10_000)
+        }
+        return false
     }
 }

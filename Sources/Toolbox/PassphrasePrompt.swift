@@ -1,5 +1,5 @@
 import BlockIO
-import ByteCodec
+import CPlatform
 import Cipher
 import DiskModel
 import Glibc
@@ -7,8 +7,6 @@ import Glibc
 /// Asks for a passphrase on the terminal of the process, whatever its standard input is.
 enum PassphrasePrompt {
     private static let path = "/dev/tty"
-    /// What Ctrl-C sends while it is no signal.
-    private static let interrupt: UInt8 = 3
 
     /// - Parameters:
     ///   - container: what it is for.
@@ -30,28 +28,16 @@ enum PassphrasePrompt {
         return passphrase
     }
 
-    /// Without echo, and without signals, which would end the process with the echo off.
+    /// Without echo, which comes back also where a signal ends the process.
     private static func line(_ terminal: CInt, _ question: String) throws(DiskError) -> SecretBytes {
-        var shown = termios()
-        guard unsafe tcgetattr(terminal, &shown) == 0 else {
-            throw DiskError(IOError("tcgetattr", path: path, .errno(errno)))
-        }
-        var hidden = shown
-        hidden.c_lflag &= ~tcflag_t(ECHO | ISIG)
-        guard unsafe tcsetattr(terminal, TCSAFLUSH, &hidden) == 0 else {
-            throw DiskError(IOError("tcsetattr", path: path, .errno(errno)))
-        }
+        let result = vt_hide_input(terminal)
+        guard result == 0 else { throw DiskError(IOError("tcsetattr", path: path, .errno(-result))) }
         defer {
-            unsafe tcsetattr(terminal, TCSAFLUSH, &shown)
+            vt_show_input()
             say("\n", terminal)
         }
         say(question, terminal)
-        let passphrase = try SecretInput.passphrase(terminal, name: path)
-        let bytes = passphrase.bytes
-        for place in 0..<bytes.byteCount where bytes.integer(at: place, as: UInt8.self, .little) == interrupt {
-            throw DiskError(.key, path: path, "no passphrase was given")
-        }
-        return passphrase
+        return try SecretInput.passphrase(terminal, name: path)
     }
 
     private static func say(_ text: String, _ terminal: CInt) {

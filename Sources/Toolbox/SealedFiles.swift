@@ -93,16 +93,29 @@ final class SealedFiles: Sendable {
                     .refused, path: host.path, "is a sealed stream, which cannot be changed",
                     hint: "make an image of it: unseal, then seal --image")
             }
-            return try SealedImage(writing: host, secrets: [key])
+            let image = try SealedImage(writing: host, secrets: [key])
+            try Self.refuseSealedTwice(image)
+            return image
         }
         do throws(IOError) { try host.keepWritersAway() } catch { throw DiskError(error) }
-        return try isStream
-            ? SealedStreamFile(reading: host, secrets: [key]) : SealedImage(reading: host, secrets: [key])
+        let contents: any BlockFile =
+            try isStream ? SealedStreamFile(reading: host, secrets: [key]) : SealedImage(reading: host, secrets: [key])
+        try Self.refuseSealedTwice(contents)
+        return contents
     }
 
     /// What opens a container; a person may be asked for a passphrase.
     func key(of host: PosixFile) throws(DiskError) -> SlotKey {
         try state.withLock { (state) throws(DiskError) in try key(of: host, true, &state) }
+    }
+
+    /// What is sealed twice is no image and no log, and must not pass for a raw disk.
+    private static func refuseSealedTwice(_ contents: any BlockFile) throws(DiskError) {
+        do throws(IOError) {
+            guard try Envelope.isSigned(contents) else { return }
+        } catch { throw DiskError(error) }
+        throw DiskError(
+            .refused, path: contents.path, "holds another sealed file", hint: "unseal it once, and name what comes out")
     }
 
     private func key(of host: PosixFile, _ asksForKeys: Bool, _ state: inout State) throws(DiskError) -> SlotKey {
@@ -112,14 +125,8 @@ final class SealedFiles: Sendable {
         if let found = try Envelope.opening(host, with: given + state.asked) {
             return remember(found, envelope, &state)
         }
-        guard asksForKeys, !given.contains(where: \.isPassphrase), given.isEmpty || envelope.takesPassphrase else {
-            throw Self.wrongKey(host)
-        }
-        let passphrase: SlotKey
-        do throws(DiskError) { passphrase = try keys.passphraseOptions.asked(for: envelope, path: host.path) } catch {
-            // What was given is what is wrong then.
-            throw given.isEmpty ? error : Self.wrongKey(host)
-        }
+        guard asksForKeys, given.isEmpty else { throw Self.wrongKey(host) }
+        let passphrase = try keys.passphraseOptions.asked(for: envelope, path: host.path)
         guard let found = try Envelope.opening(host, with: [passphrase]) else { throw Self.wrongKey(host) }
         state.asked.append(passphrase)
         return remember(found, envelope, &state)

@@ -69,6 +69,7 @@ public final class SealedStreamOutput: SealedOutput {
 
     public func finish() throws {
         try writer.finish()
+        if let pending { try KeysInUse.refuseReplacing(pending.finalPath) }
         try pending?.commit()
     }
 }
@@ -108,6 +109,7 @@ public final class SealedImageOutput: SealedOutput {
         try image.close()
         byteCount = try pending.file.byteCount()
         anchor = image.anchor
+        try KeysInUse.refuseReplacing(pending.finalPath)
         try pending.commit()
     }
 }

@@ -14,6 +14,7 @@ enum SecretInput {
     /// - Parameter name: of the input, for messages.
     /// - Throws: `.key` for an empty line or one that is too long; `.io`.
     static func passphrase(_ descriptor: CInt, name: String) throws(DiskError) -> SecretBytes {
+        KeysInUse.note(descriptor)
         var count = 0
         let buffer: SecretBytes
         do throws(IOError) {
@@ -41,12 +42,6 @@ enum SecretInput {
             if isEnd { return count }
         }
         return bytes.byteCount
-    }
-
-    /// Takes what is left, so that whoever writes it is not stopped.
-    static func drain(_ descriptor: CInt) {
-        _ = SecretBytes(byteCount: 4096) { (bytes) in while let count = try? read(descriptor, "", &bytes), count > 0 {}
-        }
     }
 
     /// All of a file or pipe.
@@ -89,6 +84,7 @@ enum SecretInput {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
         guard descriptor >= 0 else { throw failure(IOError("open", path: path, .errno(errno))) }
         defer { close(descriptor) }
+        KeysInUse.note(descriptor)
         return try body(descriptor)
     }
 

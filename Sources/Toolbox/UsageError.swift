@@ -1,5 +1,6 @@
 public import ArgumentParser
 import ByteCodec
+import Glibc
 
 /// A command line that the tool cannot take. Where JSON was asked for it is a document, too, as every other error is; what
 /// people read stays on standard error.
@@ -40,11 +41,25 @@ struct UsageError {
 
 /// Parses the program's arguments and runs the command they name. Does not return.
 public func runProgram(_ root: any ParsableCommand.Type) -> Never {
+    // A file that may not get any longer is an error of the call that writes it.
+    signal(SIGXFSZ, SIG_IGN)
+    refuseSecretArguments(root)
     do {
         var command = try root.parseAsRoot()
         try command.run()
     } catch { endProgram(root, error) }
     root.exit(withError: nil)
+}
+
+/// Ends the program where an argument is an age identity: other users see arguments, and histories and case logs keep them.
+/// It is not repeated in the message.
+private func refuseSecretArguments(_ root: any ParsableCommand.Type) {
+    let isSecret = CommandLine.arguments.contains { $0.uppercased().contains("AGE-SECRET-KEY-1") }
+    guard isSecret else { return }
+    printError(
+        "\(root._commandName): an identity, AGE-SECRET-KEY-1…, was given as an argument, where others can see it: put it into a "
+            + "file for --identity, and think of a new one")
+    exit(ExitStatus.usage.rawValue)
 }
 
 /// Ends the program as its error says; of a mistake in the command line also tells as JSON where that was asked for.

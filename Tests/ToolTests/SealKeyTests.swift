@@ -120,10 +120,13 @@ import ToolTesting
     @Test func terminal() throws {
         _ = try folder.scratch.write("plain", [1, 2, 3])
         let program = """
-            import os, pty, select, sys, termios
+            import os, pty, select, signal, sys, termios
             answers = [a.encode() + b"\\n" for a in sys.argv[2].split(",")]
             pid, terminal = pty.fork()
-            if pid == 0: os.execvp("/bin/sh", ["sh", "-c", sys.argv[1]])
+            if pid == 0:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                signal.pthread_sigmask(signal.SIG_SETMASK, [])
+                os.execvp("/bin/sh", ["sh", "-c", sys.argv[1]])
             shown = b""
             while True:
                 try: piece = os.read(terminal, 4096)
@@ -133,6 +136,7 @@ import ToolTesting
                 if answers and shown.endswith(b": "): os.write(terminal, answers.pop(0))
             status = os.waitpid(pid, 0)[1]
             sys.stdout.buffer.write(shown)
+            print("echo", bool(termios.tcgetattr(terminal)[3] & termios.ECHO))
             print(len(answers), "left, exit", os.waitstatus_to_exitcode(status))
             """
         _ = try folder.scratch.write("terminal.py", Array(program.utf8))
@@ -148,7 +152,11 @@ import ToolTesting
         #expect(try folder.bytes("back") == [1, 2, 3])
         #expect(try ask("seal -p -o t plain", "one,two").contains("the two passphrases differ"))
         #expect(try ask("unseal -o x s", "wrong").hasSuffix("0 left, exit 4\n"))
-        #expect(try ask("unseal -o x s", "\u{3}").contains("no passphrase was given"))
+        // Ctrl-C ends it as usual, and a signal from elsewhere does; the echo is there again.
+        let interrupted = try ask("exec unseal -o x s", "\u{3}")
+        #expect(interrupted.hasSuffix("echo True\n0 left, exit -2\n"), "\(interrupted)")
+        let ended = try ask("(sleep 1; kill -TERM $$) & exec unseal -o x s < /dev/null", "half")
+        #expect(ended.contains("echo True\n"), "\(ended)")
         // Nothing is asked where a key is given, nor where no passphrase opens it.
         let keyed = try ask("unseal -i key.txt -o x s", "unused")
         #expect(!keyed.contains("Passphrase") && keyed.hasSuffix("1 left, exit 4\n"), "\(keyed)")

@@ -2,6 +2,7 @@ import ArgumentParser
 import BlockIO
 import Digest
 import DiskModel
+import Glibc
 import SealedFile
 import Toolbox
 
@@ -37,6 +38,10 @@ struct Rotate: Verb {
         // A link to the file stays one.
         let path = try realPath(file)
         try run.refuseOverwritingCaseLog(path)
+        // Whoever may not write it cannot put another in its place by way of the folder, either.
+        guard unsafe dryRun || access(path, W_OK) == 0 else {
+            throw IOError("open", path: file, .errno(errno))
+        }
         // From here on it is locked, so that nobody writes it while it is read.
         let pending = dryRun ? nil : try PendingFile(path, replaces: true)
         let old = try OldContainer(path, keyOptions, anchor: anchor, keepsWritersAway: dryRun)

@@ -51,6 +51,10 @@ struct Unseal: Tool {
         if output.json, writesToStandardOutput {
             throw ValidationError("--json needs -o FILE: standard output carries the contents")
         }
+        if input == nil || input == "-", keyOptions.passphraseOptions.passphraseFd == 0 {
+            throw ValidationError(
+                "the sealed file and the passphrase come by the same descriptor: give one of them by a file")
+        }
     }
 
     /// What came out.

@@ -137,7 +137,7 @@ struct ImageDescription {
                 code: chainError.kind == .identityMismatch
                     ? FormatError.Code.parentIdentity.rawValue : chainError.formatError?.code.rawValue,
                 offset: chainError.formatError?.offset)
-            run.raise(.partial)
+            run.raise(chainError.kind == .key ? .key : .partial)
         }
         if let merge = diagnosis?.unfinishedMerge {
             run.warn(
@@ -152,7 +152,7 @@ struct ImageDescription {
 
 /// How the search for the leaf's parent ended.
 struct ParentSearchResult {
-    enum Outcome: String { case match, mismatch, missing }
+    enum Outcome: String { case match, mismatch, missing, locked }
     let outcome: Outcome
     let link: ParentLink
     let candidates: [ParentCandidate]
@@ -175,6 +175,10 @@ struct ParentSearchResult {
             case .mismatch(let id): wrong = wrong ?? (candidate.path, id)
             default: break
             }
+        }
+        if wrong == nil, let error = child.parentError, error.kind == .key {
+            (outcome, path, found) = (.locked, error.path, nil)
+            return
         }
         (outcome, path, found) = (wrong == nil ? .missing : .mismatch, wrong?.path, wrong?.id)
     }

@@ -73,6 +73,7 @@ struct Screen {
                 switch parent.outcome {
                 case .match: "\(parent.path ?? "") (the id matches)"
                 case .mismatch: "\(parent.path ?? "") (its id does not match)"
+                case .locked: "sealed, and no key that was given opens it: \(parent.path ?? "")"
                 case .missing: "missing; the child names \(parent.link.locators.last?.path ?? "no place")"
                 }
             lines.append(row("Parent", words))
@@ -122,6 +123,7 @@ struct Screen {
             words.append(description.chainError == nil ? "parent found" : "parent found, the chain is not whole")
         case .mismatch?: words.append("the parent found is not the right one")
         case .missing?: words.append("parent missing")
+        case .locked?: words.append("parent sealed")
         case nil: break
         }
         return "Verdict: " + words.joined(separator: ", ")

@@ -155,6 +155,10 @@ struct VHDMerge: Tool {
         for image in plan.invalidated {
             run.warn(image.path, "a child of \(image.parent): it will not read right after the merge")
         }
+        for path in plan.locked {
+            run.warn(path, "is sealed, and no key opens it: whether it is a child of these images is not known")
+        }
+        for path in plan.unsealed { run.warn(path, "is sealed: \(plan.target) takes its data in plain") }
         for image in plan.orphaned where !keep {
             let command = shellCommand(["vhdrebase", "--force-identity", "--parent", plan.target, image.path])
             run.warn(image.path, "a child of \(image.parent), which is merged away; afterwards: \(command)")
@@ -170,6 +174,18 @@ struct VHDMerge: Tool {
                 .refused, path: image.path,
                 "it\(more) is another child of \(image.parent), and would not read right after the merge",
                 hint: "make an image of its own of it first (vhdconvert), or say --force to give it up")
+        }
+        if let path = plan.unsealed.first {
+            throw DiskError(
+                .refused, path: path, "it is sealed, and \(plan.target), which is not, would take its data in plain",
+                hint: "seal that one first (seal --image), or say --force")
+        }
+        if let path = plan.locked.first {
+            let more = plan.locked.count > 1 ? " (and \(plan.locked.count - 1) more)" : ""
+            throw DiskError(
+                .refused, path: path,
+                "it\(more) is sealed, and no key opens it: another child of these images would not read right after the merge",
+                hint: "give its key, put it elsewhere, or say --force")
         }
         if let image = plan.orphaned.first, !keep {
             throw DiskError(

@@ -101,5 +101,9 @@ struct VHDSnap: Tool {
         try run.out.line(
             "  parent: \(printable(snapshot.reference.relativePath)), \(snapshot.parentType), "
                 + "id \(snapshot.reference.identity); a chain of \(snapshot.depth) images")
+        guard newSeal.isGiven || snapshot.parentFile.isSealed else { return }
+        try run.out.line(
+            newSeal.isGiven
+                ? "  sealed, for the keys that were named" : "  sealed, for the key alone that opened its parent")
     }
 }

@@ -86,4 +86,12 @@ int vt_spawn_shell(const char *command, int *output);
 /// Waits for a process that was started here: its exit code, 128 and more for a signal, or -errno.
 int vt_wait_for(int child);
 
+/// Whether a child has ended; it is still to be waited for.
+bool vt_has_ended(int child);
+
+/// Switches a terminal's echo off, until `vt_show_input`; it comes back also where SIGINT, SIGTERM, SIGHUP or SIGQUIT ends the
+/// process, and stopping it is left for later. One terminal at a time. Gives 0 or a negative errno.
+int vt_hide_input(int descriptor);
+void vt_show_input(void);
+
 #endif
