@@ -54,7 +54,17 @@ public func runProgram(_ root: any ParsableCommand.Type) -> Never {
 /// Ends the program where an argument is an age identity: other users see arguments, and histories and case logs keep them.
 /// It is not repeated in the message.
 private func refuseSecretArguments(_ root: any ParsableCommand.Type) {
-    let isSecret = CommandLine.arguments.contains { $0.uppercased().contains("AGE-SECRET-KEY-1") }
+    // What is only named like one, such as a file, is shorter.
+    let sign = "AGE-SECRET-KEY-1"
+    let isSecret = CommandLine.arguments.contains { argument in
+        let text = Array(argument.uppercased().utf8)
+        return text.indices.contains { start in
+            text[start...].starts(with: sign.utf8)
+                && text.dropFirst(start + sign.utf8.count).prefix { $0 != UInt8(ascii: ".") && $0 != UInt8(ascii: "/") }
+                    .count
+                    >= 30
+        }
+    }
     guard isSecret else { return }
     printError(
         "\(root._commandName): an identity, AGE-SECRET-KEY-1…, was given as an argument, where others can see it: put it into a "

@@ -61,6 +61,11 @@ struct Protect: Verb {
                 try Relationship.protect(request, found, in: stateOptions.folder, $0)
             }
         }
+        if request.recipients.isEmpty {
+            for disk in found.disks where try keyOptions.files.open(disk.path).isSealed {
+                run.warn(disk.path, "is sealed, and its replica is not: --seal-to seals that, too")
+            }
+        }
         run.result = result(request, found)
         guard !output.json else { return }
         try printText(request, found, run)
