@@ -60,10 +60,10 @@ struct SealedChain {
     func leaks() throws -> [String] {
         let folder = scratch.path("sealed")
         let signs =
-            chain.contents.runs.map { Data($0.bytes.prefix(32)) } + [Data("vhdxfile".utf8), Data("cxsparse".utf8)]
+            chain.contents.runs.map { Array($0.bytes.prefix(32)) } + [Array("vhdxfile".utf8), Array("cxsparse".utf8)]
         return try FileManager.default.subpathsOfDirectory(atPath: folder).sorted().filter { name in
-            guard let data = try? Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)")) else { return false }
-            return signs.contains { $0.contains { $0 != 0 } && data.range(of: $0) != nil }
+            guard let bytes = try? fileBytes("\(folder)/\(name)"), !bytes.isEmpty else { return false }
+            return signs.contains { sign in sign.contains { $0 != 0 } && occurs(sign, in: bytes) }
         }
     }
 }

@@ -71,11 +71,11 @@ struct SealedLogFolder {
 
     /// What of the logs and the disks can be read in a file without a key.
     func plaintext(_ name: String) throws -> String? {
-        let bytes = Data(try fileBytes(path(name)))
-        if bytes.range(of: Data("msctlog".utf8)) != nil { return "a log's header" }
-        if bytes.range(of: Data("vhdxfile".utf8)) != nil { return "an image's header" }
+        let bytes = try fileBytes(path(name))
+        if occurs(Array("msctlog".utf8), in: bytes) { return "a log's header" }
+        if occurs(Array("vhdxfile".utf8), in: bytes) { return "an image's header" }
         for value: UInt8 in [0x10, 0x11, 0x22, 0x33, 0x44, 0x55]
-        where bytes.range(of: Data(repeating: value, count: 32)) != nil {
+        where occurs([UInt8](repeating: value, count: 32), in: bytes) {
             return "bytes \(value)"
         }
         return nil

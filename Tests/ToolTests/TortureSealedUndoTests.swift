@@ -48,7 +48,7 @@ import ToolTesting
             guard FileManager.default.fileExists(atPath: "\(folder)/undo.hrl") else {
                 return isOld ? .before : .wrong("changed without an undo log")
             }
-            if Data(try fileBytes("\(folder)/undo.hrl")).range(of: Data("msctlog".utf8)) != nil {
+            if occurs(Array("msctlog".utf8), in: try fileBytes("\(folder)/undo.hrl")) {
                 return .wrong("the undo log is plain")
             }
             // A copy, brought back.
