@@ -39,9 +39,9 @@ private func judge(_ bytes: [UInt8]) -> (code: String?, slots: [Range<Int>]) {
     guard Array(bytes[8..<12]) == [1, 0, 1, 0], integer(bytes, 20, 4) == 0 else { return ("SEAL002", []) }
     guard integer(bytes, 16, 4) == bytes.count, (96...65_536).contains(bytes.count) else { return ("SEAL003", []) }
     let chunks = [1: [65_536], 2: [4096, 8192, 16_384, 32_768, 65_536]][integer(bytes, 12, 2)] ?? []
-    guard chunks.contains(integer(bytes, 28, 4)), (1...32).contains(integer(bytes, 14, 2)) else {
-        return ("SEAL003", [])
-    }
+    guard chunks.contains(integer(bytes, 28, 4)) else { return ("SEAL003", []) }
+    guard integer(bytes, 14, 2) > 0 else { return ("SEAL011", []) }
+    guard integer(bytes, 14, 2) <= 32 else { return ("SEAL003", []) }
     let end = bytes.count - 32
     var (place, slots) = (64, [Range<Int>]())
     for _ in 0..<integer(bytes, 14, 2) {
