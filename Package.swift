@@ -96,7 +96,7 @@ let package = Package(
         room("VHD", ["ByteCodec", "BlockIO", "DiskModel"]),
         room("VHDX", ["ByteCodec", "BlockIO", "DiskModel"]),
         room("HRL", ["ByteCodec", "BlockIO", "DiskModel"]),
-        room("SealedFile", ["ByteCodec", "Cipher", "Digest", "BlockIO", "DiskModel"]),
+        room("SealedFile", ["ByteCodec", "CPlatform", "Cipher", "Digest", "BlockIO", "DiskModel"]),
         // 3
         room("ImageChain", base + ["VHD", "VHDX", "RawDisk", "CPlatform"]),
         room("ChangeLog", base + ["HRL"]),

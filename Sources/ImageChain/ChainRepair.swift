@@ -7,6 +7,8 @@ public struct ChainRepair: Sendable, Equatable {
         case forceRelink = "force-relink"
         /// The folder in which the parent stands has to be named.
         case nameFolder = "name-folder"
+        /// The key of a sealed parent has to be given.
+        case giveKey = "give-key"
         /// A pending log is replayed into the file.
         case replayLog = "replay-log"
         /// Breaches of the format's rules are mended.

@@ -13,6 +13,8 @@ public struct ParentDiagnosis: Sendable {
         case mismatch
         /// In the parent's place is a file that does not open.
         case damaged
+        /// In the parent's place is a sealed file that no key which was given opens.
+        case locked
         case missing
         /// The parent is part of the chain already.
         case loop
@@ -59,7 +61,7 @@ public struct ParentDiagnosis: Sendable {
         switch outcome {
         case .match, .tooDeep: path = match?.path ?? next?.path
         case .mismatch: path = next?.path ?? mismatch?.path
-        case .damaged, .loop: path = child.parentError?.path
+        case .damaged, .locked, .loop: path = child.parentError?.path
         case .missing: path = nil
         }
         var parentLayer = next?.layer
@@ -68,7 +70,7 @@ public struct ParentDiagnosis: Sendable {
         differences = parentLayer.map { LinkDifference.all(child.layer, $0) } ?? []
         isInPlace = Self.isInPlace(match, child)
         let isFound = outcome == .match || outcome == .tooDeep
-        let scan = isFound ? nil : ParentScan(for: child, in: chain, options)
+        let scan = isFound || outcome == .locked ? nil : ParentScan(for: child, in: chain, options)
         hasUnfinishedMerge = scan?.hasUnfinishedMerge ?? false || parentLayer?.unfinishedMerge != nil
         self.scan = scan
         if outcome == .damaged, let path { damageRepairs = Self.repairs(of: path, child.layer.format, options) }
@@ -92,6 +94,7 @@ public struct ParentDiagnosis: Sendable {
         case .identityMismatch: .mismatch
         case .chain: hasMatch ? .tooDeep : .loop
         case .parentMissing: .missing
+        case .key: .locked
         default: .damaged
         }
     }

@@ -70,6 +70,7 @@ struct RepairAdvice {
         case .match: return inPlace(parent)
         case .mismatch: return mismatch(parent)
         case .damaged: return damaged(parent)
+        case .locked: return locked(parent)
         case .missing: return missing(parent)
         case .loop: return [ChainRepair(.nameFolder, "it names an image of its own chain as its parent; " + bringBack)]
         case .tooDeep: return []
@@ -154,6 +155,16 @@ struct RepairAdvice {
             parent.damageRepairs.isEmpty
                 ? Self.check(path, "its parent \(path) is damaged")
                 : Self.mend(path, parent.damageRepairs, "its parent \(path) is damaged, and can be mended")
+        ]
+    }
+
+    private func locked(_ parent: ParentDiagnosis) -> [ChainRepair] {
+        let path = parent.path ?? "its parent"
+        return [
+            ChainRepair(
+                .giveKey,
+                "its parent \(path) is sealed, and nothing that was given opens it: give its key too; those of all links "
+                    + "can be given at once (--identity, --key-file, --passphrase-file)")
         ]
     }
 

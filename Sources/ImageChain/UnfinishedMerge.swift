@@ -87,7 +87,7 @@ public struct UnfinishedMerge: Sendable, Equatable {
     private static func target(_ parent: ParentDiagnosis?) -> String? {
         guard let parent else { return nil }
         switch parent.outcome {
-        case .match, .tooDeep, .damaged: return parent.path
+        case .match, .tooDeep, .damaged, .locked: return parent.path
         // What stands in its place is another image.
         case .mismatch, .missing, .loop: return parent.scan?.path
         }

@@ -124,19 +124,23 @@ public final class PrimaryPerformer {
     }
 
     private func failed(_ error: any Error, _ action: Primary.Action) throws {
-        if error is Interruption { throw error }
-        if let error = error as? DiskError, error.kind == .busy { throw error }
         let disk: Int? =
             switch action {
             case .copyDisk(let disk, _), .verifyDisk(let disk): disk
             case .sendLog(let log): log.disk
             default: nil
             }
+        try note(error, disk: disk)
+        throw error
+    }
+
+    /// Records what stopped the work, unless it is another process that is in the way.
+    func note(_ error: any Error, disk: Int?) throws {
+        if error is Interruption || (error as? DiskError)?.kind == .busy { return }
         let path = (error as? DiskError)?.path ?? (error as? IOError)?.path ?? ""
         let isTarget = error is TargetRefusal || path.hasPrefix(target.place)
         // Refused where nothing is under way any more: then the error alone counts.
         do { try handle(.failed(Failure(error, disk: disk, isTarget: isTarget))) } catch is Refusal {}
-        throw error
     }
 
     private func answer(_ action: Primary.Action) throws {

@@ -104,12 +104,22 @@ public struct RelationshipStatus: Sendable {
             Self.disk(index, document, machine, other, store, files)
         }
         guard other?.record.complete == true else { return }
-        for disk in disks where !Folders.exists(disk.replicaPath) {
-            problems.append(
-                Problem(
-                    side: .replica, disk: disk.name, code: "disk_missing",
-                    message: "\(disk.replicaPath): the replica's disk is gone", remedy: "put it back"))
+        for disk in disks {
+            if Folders.isLink(disk.replicaPath) {
+                problems.append(Self.missing(disk, Self.linkProblem, Self.linkRemedy))
+            } else if !Folders.exists(disk.replicaPath) {
+                problems.append(Self.missing(disk, "the replica's disk is gone", "put it back"))
+            }
         }
+    }
+
+    static let linkProblem = "a symbolic link stands in the place of the replica's disk"
+    static let linkRemedy = "put the disk itself back"
+
+    private static func missing(_ disk: Disk, _ problem: String, _ remedy: String) -> Problem {
+        Problem(
+            side: .replica, disk: disk.name, code: "disk_missing", message: "\(disk.replicaPath): \(problem)",
+            remedy: remedy)
     }
 
     private static func disk(

@@ -52,48 +52,65 @@ extension PrimaryPerformer {
     func settle(verifying: Bool, suspects: Suspects = Suspects(), isStart: Bool) throws {
         var stops: [DiskStop] = []
         for index in document.disks.indices {
-            let isForeign = suspects.foreign.contains(index)
-            let isSuspect = isForeign || suspects.unsure.contains(index)
-            let source = try openSource(index)
-            let hasLiveLog = try hasLiveLog(index)
-            if isForeign {
-                surroundings.watcher.doubt(
-                    target.place,
-                    "the replica of \(diskName(index)) was changed since the last cycle"
-                        + (hasLiveLog ? ", and cannot be compared while a log is open" : ": it is compared"))
-            }
-            if !(isSuspect && hasLiveLog) { document.disks[index].replica = target.fingerprint(disk: index) }
-            guard !hasLiveLog else { continue }
-            let settled = document.disks[index].settled
-            let change = settled?.change(to: source.fingerprint)
-            let hadLogs = machine.record.disks[index].position.received != document.disks[index].settledTip
-            if !verifying, !isSuspect, let settled {
-                if !hadLogs, settled == source.fingerprint { continue }
-                if hadLogs, change != nil {
-                    setSettled(index, source.fingerprint)
-                    continue
-                }
-            }
-            guard let place = try target.firstDifference(disk: index, from: source.chain) else {
-                setSettled(index, source.fingerprint)
-                continue
-            }
-            if isStart || verifying || isForeign || (!hadLogs && settled != nil) {
-                surroundings.watcher.warn(
-                    source.path,
-                    "its replica differs from byte \(place) on: "
-                        + (change.map { "changed (\($0)), and no log says how" } ?? "a change is in no log"))
-                stops.append(DiskStop(disk: index, reason: .offline))
-            } else {
-                setSettled(index, nil)
-                surroundings.watcher.doubt(
-                    source.path,
-                    "its replica differs from byte \(place) on: a log was merged there that is not in this disk; "
-                        + "bring it forward by the log (hrl-apply), or protect it anew")
+            do {
+                if let stop = try settle(index, verifying, suspects, isStart: isStart) { stops.append(stop) }
+            } catch {
+                try note(error, disk: index)
+                throw error
             }
         }
         if stops.isEmpty { return try save() }
         try handle(.markForResync(stops))
         try run()
+    }
+
+    /// - Returns: that the disk is not what its replica says. How the replica is now is kept only once it is known, or taken,
+    ///   to be right.
+    private func settle(_ index: Int, _ verifying: Bool, _ suspects: Suspects, isStart: Bool) throws -> DiskStop? {
+        let isForeign = suspects.foreign.contains(index)
+        let isSuspect = isForeign || suspects.unsure.contains(index)
+        let source = try openSource(index)
+        let hasLiveLog = try hasLiveLog(index)
+        let replica = target.fingerprint(disk: index)
+        if isForeign { tellForeign(index, hasLiveLog) }
+        guard !hasLiveLog else {
+            if !isSuspect { document.disks[index].replica = replica }
+            return nil
+        }
+        let settled = document.disks[index].settled
+        let change = settled?.change(to: source.fingerprint)
+        let hadLogs = machine.record.disks[index].position.received != document.disks[index].settledTip
+        if !verifying, !isSuspect, settled != nil, hadLogs == (change != nil) {
+            document.disks[index].replica = replica
+            setSettled(index, source.fingerprint)
+            return nil
+        }
+        let place = try target.firstDifference(disk: index, from: source.chain)
+        document.disks[index].replica = replica
+        guard let place else {
+            setSettled(index, source.fingerprint)
+            return nil
+        }
+        let difference = "its replica differs from byte \(place) on"
+        if isStart || verifying || isForeign || (!hadLogs && settled != nil) {
+            let why = change.map { "changed (\($0)), and no log says how" } ?? "a change is in no log"
+            surroundings.watcher.warn(source.path, "\(difference): \(why)")
+            return DiskStop(disk: index, reason: .offline)
+        }
+        setSettled(index, nil)
+        surroundings.watcher.doubt(
+            source.path,
+            "\(difference): a log was merged there that is not in this disk; bring it forward by the log (hrl-apply), or "
+                + "protect it anew")
+        return nil
+    }
+
+    private func tellForeign(_ index: Int, _ hasLiveLog: Bool) {
+        let what = "the replica of \(diskName(index)) was changed since the last cycle"
+        if hasLiveLog {
+            surroundings.watcher.doubt(target.place, "\(what), and cannot be compared while a log is open")
+        } else {
+            surroundings.watcher.warn(target.place, "\(what): it is compared")
+        }
     }
 }

@@ -6,14 +6,15 @@ import Synchronization
 
 /// Successive segments of a frame, sealed or opened in place by two threads: a helper, and the owner when it comes to wait.
 ///
-/// Nothing is allocated for a segment. Memory: 1 MiB, so that two fit the processor's cache.
+/// Nothing is allocated for a segment. Memory: 1 MiB, so that two fit the processor's cache. On one processor there is no
+/// helper, and a batch is small enough to stay in the fastest cache from where it is filled to where it is passed on.
 ///
 /// `@unchecked`: the owner alone touches everything but between `start` and `wait`; there both threads take segments by
 /// an atomic number, each with a cipher of its own, and segments do not overlap.
 final class SegmentBatch: @unchecked Sendable {
     enum Direction: Sendable { case seal, open }
 
-    static let segmentLimit = 16
+    static let segmentLimit = hasSecondProcessor ? 16 : 2
     static let textByteCount = Envelope.streamSegmentByteCount
     /// Bytes of a full segment with its word and its tag.
     static let sealedByteCount = SegmentWord.byteCount + textByteCount + AESGCM.tagByteCount
@@ -113,7 +114,7 @@ final class SegmentBatch: @unchecked Sendable {
         if endsFrame { segmentCount = max(1, segmentCount) }
         next.store(0, ordering: .relaxed)
         failed.store(.max, ordering: .relaxed)
-        hasHelper = segmentCount > 1
+        hasHelper = segmentCount > 1 && hasSecondProcessor
         guard hasHelper else { return }
         queue.async {
             self.work(self.helping)

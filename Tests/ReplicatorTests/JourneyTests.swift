@@ -321,41 +321,6 @@ import VHDX
         #expect(text.contains("disk0: the disk was changed while nothing tracked it"))
     }
 
-    /// Somebody wrote to the replica: found at the next cycle, and nothing goes on.
-    @Test func changedReplicaStopsTheMachine() throws {
-        let machine = try Machine([.dynamicVHDX])
-        try machine.protect()
-        try machine.start()
-        do {
-            let chain = try ImageChain.open(writing: machine.replica(0))
-            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
-            try chain.close()
-        }
-        try machine.work()
-        #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize"))
-        #expect(machine.warnings.contains { $0.contains("was changed since the last cycle") })
-        #expect(try machine.status().primary.state == .waitingForStartResynchronize)
-    }
-
-    /// While a tracker's log is open nothing can be compared; the doubt stays until it can.
-    @Test func changedReplicaIsNotForgotten() throws {
-        let machine = try Machine([.dynamicVHDX])
-        try machine.protect()
-        try machine.start()
-        do {
-            let chain = try ImageChain.open(writing: machine.replica(0))
-            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
-            try chain.close()
-        }
-        let open = try machine.log([], disk: 0, closes: false, fileName: "disk0.vhdx.hrl")
-        for count in 1...2 {
-            try machine.sync()
-            #expect(machine.warnings.count == count && machine.warnings[count - 1].contains("cannot be compared"))
-        }
-        try FileManager.default.removeItem(atPath: open)
-        #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize"))
-    }
-
     @Test func oneRelationshipADisk() throws {
         let machine = try Machine([.dynamicVHDX])
         try machine.protect()

@@ -32,7 +32,7 @@ final class Machine {
     private var logCount = 0
     var random: SplitMix
     var clock: Int64 = 1_800_000_000
-    private(set) var warnings: [String] = []
+    var warnings: [String] = []
     /// What opens the replica; nil: it is not sealed.
     let identity: Identity?
     /// Whether runs have it.

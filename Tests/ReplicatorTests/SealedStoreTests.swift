@@ -25,13 +25,14 @@ import ToolTesting
         let files = try tree(machine.store).filter { $0.key != "replica.json" }
         #expect(!files.isEmpty)
         let signs = [
-            Data(marker), Data("vhdxfile".utf8), Data("conectix".utf8), Data("cxsparse".utf8),
-            Data(LogHeader.signature), Data("VTCOPY1".utf8),
+            marker, Array("vhdxfile".utf8), Array("conectix".utf8), Array("cxsparse".utf8),
+            Array(LogHeader.signature), Array("VTCOPY1".utf8),
         ]
         for (name, bytes) in files {
             guard !bytes.isEmpty else { continue }
             #expect(bytes.prefix(8) == Data([0x89, 0x53, 0x45, 0x41, 0x4c, 0x0d, 0x0a, 0x1a]), "\(name) \(note)")
-            for sign in signs { #expect(bytes.range(of: sign) == nil, "\(sign) in \(name) \(note)") }
+            let all = [UInt8](bytes)
+            for sign in signs { #expect(!occurs(sign, in: all), "\(sign) in \(name) \(note)") }
         }
         for path in [machine.store + "/replica.json", machine.scratch.path("state/web/primary.json")] {
             let text = try String(contentsOfFile: path, encoding: .utf8)

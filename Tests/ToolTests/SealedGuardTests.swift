@@ -100,6 +100,11 @@ import ToolTesting
             check.exit == 4 && check.output.isEmpty && check.error.contains("none of the secrets"), "\(check.error)")
         let info = try shell("vhdinfo -i other.txt theirs.avhdx")
         #expect(info.exit == 4 && info.output.contains("parent sealed"), "\(info.output)\(info.error)")
+        let chain = try shell("vhdinfo --chain -i other.txt theirs.avhdx")
+        #expect(chain.exit == 4, "\(chain.output)\(chain.error)")
+        #expect(chain.output.contains("parent     ") && chain.output.contains("which is sealed, and opens with no key"))
+        #expect(chain.output.contains("give its key too") && !chain.output.contains("bring the right parent back"))
+        #expect(!chain.output.contains("looked"), "\(chain.output)")
     }
 
     @Test func sealedTwice() throws {

@@ -83,7 +83,7 @@ struct Rotate: Verb {
             run.warn(file, "anchors of the old container do not fit the new one")
         }
         if otherNames > 0 {
-            run.warn(file, "\(counted(otherNames, "other name", "other names")) of the old file still lead to it")
+            run.warn(file, "other names of the old file that still lead to it: \(otherNames)")
         }
         run.warn(
             file,

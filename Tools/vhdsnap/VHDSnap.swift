@@ -104,6 +104,6 @@ struct VHDSnap: Tool {
         guard newSeal.isGiven || snapshot.parentFile.isSealed else { return }
         try run.out.line(
             newSeal.isGiven
-                ? "  sealed, for the keys that were named" : "  sealed, for the key alone that opened its parent")
+                ? "  sealed, for the keys that were named" : "  sealed, for the key that opened its parent, and no other")
     }
 }

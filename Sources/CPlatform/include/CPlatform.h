@@ -89,6 +89,9 @@ int vt_wait_for(int child);
 /// Whether a child has ended; it is still to be waited for.
 bool vt_has_ended(int child);
 
+/// Processors that this process may run on, or -errno where there are more than can be told.
+int vt_usable_processor_count(void);
+
 /// Switches a terminal's echo off, until `vt_show_input`; it comes back also where SIGINT, SIGTERM, SIGHUP or SIGQUIT ends the
 /// process, and stopping it is left for later. One terminal at a time. Gives 0 or a negative errno.
 int vt_hide_input(int descriptor);
