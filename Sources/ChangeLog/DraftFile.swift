@@ -7,6 +7,7 @@ package final class DraftFile: BlockFile {
     private let file: any BlockFile
     package var path: String { file.path }
     package var hostFile: PosixFile? { file.hostFile }
+    package var storage: PosixFile? { file.storage }
 
     package init(_ file: any BlockFile) { self.file = file }
 

@@ -59,6 +59,9 @@ public struct DiskError: Error, Sendable {
         self.init(kind, path: error.path, doing: doing, cause: .io(error), hint: hint)
     }
 
+    /// Whether another key may help: not where bytes are not what was sealed.
+    public var isMissingKey: Bool { kind == .key && ioError?.reason != .notAuthentic }
+
     public var formatError: FormatError? { if case .format(let error) = cause { error } else { nil } }
     public var ioError: IOError? { if case .io(let error) = cause { error } else { nil } }
 }

@@ -21,7 +21,7 @@ struct ChildSearch {
     let excluded: Set<PosixFile.Identity>
     let options: OpenOptions
 
-    /// The children in these folders, each once, in the order of their paths; and sealed files that no key opened.
+    /// The children in these folders, each once, in the order of their paths; and sealed files that cannot be looked into.
     func run(_ folders: [String]) -> (children: [ChildImage], locked: [String]) {
         var seen = excluded
         var result: [ChildImage] = []
@@ -33,7 +33,7 @@ struct ChildSearch {
                     guard seen.insert(file.identity).inserted, let parent = parent(of: file.contents) else { continue }
                     result.append(ChildImage(path: path, parent: parent))
                 } catch {
-                    if error.kind == .key { locked.append(path) }
+                    if error.kind != .io { locked.append(path) }
                 }
             }
         }

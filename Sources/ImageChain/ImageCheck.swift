@@ -88,7 +88,7 @@ public enum ImageChecker {
         do { links = try ImageChain.walk(from: layer, identity, file.path, reading).links } catch {
             return addParentError(missing(result.format, error), to: &result.report)
         }
-        // Nothing is wrong with the image then.
+        // Nothing is known to be wrong with the image then.
         if let error = links.last?.parentError, error.kind == .key { throw error }
         if links.count > 1 {
             result.parentPath = links[1].path

@@ -57,7 +57,7 @@ public struct ParentDiagnosis: Sendable {
         let mismatch = candidates.lazy.compactMap { candidate -> (path: String, id: DiskIdentity)? in
             if case .mismatch(let id) = candidate.outcome { (candidate.path, id) } else { nil }
         }.first
-        outcome = Self.outcome(child, hasMatch: match != nil, hasMismatch: mismatch != nil)
+        outcome = Self.outcome(child, hasMatch: match != nil)
         switch outcome {
         case .match, .tooDeep: path = match?.path ?? next?.path
         case .mismatch: path = next?.path ?? mismatch?.path
@@ -88,13 +88,13 @@ public struct ParentDiagnosis: Sendable {
         return child.parentLink?.identities.map { ExpectedID(field: "Parent Unique ID", id: $0.id) } ?? []
     }
 
-    private static func outcome(_ child: ChainLink, hasMatch: Bool, hasMismatch: Bool) -> Outcome {
-        switch child.parentError?.kind {
+    private static func outcome(_ child: ChainLink, hasMatch: Bool) -> Outcome {
+        if let error = child.parentError, error.isMissingKey { return .locked }
+        return switch child.parentError?.kind {
         case nil: hasMatch ? .match : .mismatch
         case .identityMismatch: .mismatch
         case .chain: hasMatch ? .tooDeep : .loop
         case .parentMissing: .missing
-        case .key: .locked
         default: .damaged
         }
     }

@@ -60,7 +60,7 @@ extension DiskLayer {
     }
 
     /// Whether what it holds is encrypted on the disk.
-    var isSealed: Bool { file.storage != nil && storedFile.hostFile == nil }
+    public var isSealed: Bool { file.storage != nil && storedFile.hostFile == nil }
 }
 
 extension ImageChain {

@@ -52,7 +52,6 @@ extension DirectoryTarget {
     }
 
     private func openWriting(_ path: String) throws(DiskError) -> OpenDisk {
-        try checkNoLink(path)
         let file = try seal.writing(path, doing: "opening the replica disk", surroundings.seam)
         return OpenDisk(layer: try ImageOpener.layer(writing: file), file: file)
     }

@@ -176,17 +176,10 @@ public final class DirectoryTarget: ReplicaTarget {
     private func checkDisks() throws {
         for index in 0..<(try opened().1.disks.count) {
             let path = try disk(index).path
-            try checkNoLink(path)
+            guard !Folders.isLink(path) else { throw ReplicaStore.link(at: path) }
             guard !Folders.exists(path) else { continue }
             throw DiskError(.refused, path: path, "the replica's disk is gone", hint: "put it back")
         }
-    }
-
-    /// What it leads to is no file of this replica, and would be written to.
-    func checkNoLink(_ path: String) throws(DiskError) {
-        guard Folders.isLink(path) else { return }
-        throw DiskError(
-            .refused, path: path, RelationshipStatus.linkProblem, hint: RelationshipStatus.linkRemedy)
     }
 
     /// Not possible any more once logs wait to be applied; then applying them says what is missing.

@@ -93,6 +93,13 @@ enum Folders {
         return unsafe lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 
+    /// Whether a path is the name of an open file, and not that of a link to it.
+    static func isItself(_ path: String, _ file: PosixFile) -> Bool {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0, let opened = try? file.status() else { return false }
+        return status.st_dev == opened.st_dev && status.st_ino == opened.st_ino
+    }
+
     private static func currentFolder() -> String {
         guard let path = unsafe getcwd(nil, 0) else { return "/" }
         defer { unsafe free(path) }

@@ -138,7 +138,7 @@ public final class PrimaryPerformer {
     func note(_ error: any Error, disk: Int?) throws {
         if error is Interruption || (error as? DiskError)?.kind == .busy { return }
         let path = (error as? DiskError)?.path ?? (error as? IOError)?.path ?? ""
-        let isTarget = error is TargetRefusal || path.hasPrefix(target.place)
+        let isTarget = error is TargetRefusal || path.hasPrefix(target.place + "/")
         // Refused where nothing is under way any more: then the error alone counts.
         do { try handle(.failed(Failure(error, disk: disk, isTarget: isTarget))) } catch is Refusal {}
     }
@@ -286,7 +286,9 @@ public final class PrimaryPerformer {
             }
             let isUntouched = document.disks[index].fingerprint?.change(to: source.fingerprint) == nil
             let hasLogs = machine.record.disks[index].position.received != document.disks[index].baseline
-            setSettled(index, isUntouched && !hasLogs ? source.fingerprint : nil)
+            let isSettled = isUntouched && !hasLogs
+            setSettled(index, isSettled ? source.fingerprint : nil)
+            document.disks[index].awaitsFirstComparison = isSettled ? nil : true
         }
         guard stops.isEmpty else { return try handle(.markForResync(stops)) }
         try target.finalize(tips)

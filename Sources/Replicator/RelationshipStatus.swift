@@ -106,15 +106,12 @@ public struct RelationshipStatus: Sendable {
         guard other?.record.complete == true else { return }
         for disk in disks {
             if Folders.isLink(disk.replicaPath) {
-                problems.append(Self.missing(disk, Self.linkProblem, Self.linkRemedy))
+                problems.append(Self.missing(disk, ReplicaStore.linkProblem, ReplicaStore.linkRemedy))
             } else if !Folders.exists(disk.replicaPath) {
                 problems.append(Self.missing(disk, "the replica's disk is gone", "put it back"))
             }
         }
     }
-
-    static let linkProblem = "a symbolic link stands in the place of the replica's disk"
-    static let linkRemedy = "put the disk itself back"
 
     private static func missing(_ disk: Disk, _ problem: String, _ remedy: String) -> Problem {
         Problem(

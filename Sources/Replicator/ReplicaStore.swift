@@ -20,6 +20,13 @@ struct ReplicaStore {
         let sequence = String(repeating: "0", count: max(0, 8 - digits.utf8.count)) + digits
         return "\(logFolder(disk))/\(sequence)-\(log.id).hrl"
     }
+
+    /// What a link leads to is no file of this replica, and would be written to.
+    static func link(at path: String) -> DiskError {
+        DiskError(.refused, path: path, linkProblem, hint: linkRemedy)
+    }
+    static let linkProblem = "a symbolic link stands in the place of the replica's file"
+    static let linkRemedy = "put the file itself back"
 }
 
 /// The contents of `replica.json`.

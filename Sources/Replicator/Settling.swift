@@ -40,6 +40,7 @@ extension PrimaryPerformer {
     }
 
     func setSettled(_ index: Int, _ fingerprint: Fingerprint?) {
+        if fingerprint != nil { document.disks[index].awaitsFirstComparison = nil }
         document.disks[index].settled = fingerprint
         document.disks[index].settledTip = machine.record.disks[index].position.received
     }
@@ -55,7 +56,8 @@ extension PrimaryPerformer {
             do {
                 if let stop = try settle(index, verifying, suspects, isStart: isStart) { stops.append(stop) }
             } catch {
-                try note(error, disk: index)
+                // What was found to differ is not forgotten over another disk's failure.
+                if stops.isEmpty { try note(error, disk: index) } else { try handle(.markForResync(stops)) }
                 throw error
             }
         }
@@ -86,17 +88,19 @@ extension PrimaryPerformer {
             return nil
         }
         let place = try target.firstDifference(disk: index, from: source.chain)
-        document.disks[index].replica = replica
         guard let place else {
+            document.disks[index].replica = replica
             setSettled(index, source.fingerprint)
             return nil
         }
         let difference = "its replica differs from byte \(place) on"
-        if isStart || verifying || isForeign || (!hadLogs && settled != nil) {
+        let isFirst = isStart || document.disks[index].awaitsFirstComparison == true
+        if isFirst || verifying || isForeign || (!hadLogs && settled != nil) {
             let why = change.map { "changed (\($0)), and no log says how" } ?? "a change is in no log"
             surroundings.watcher.warn(source.path, "\(difference): \(why)")
             return DiskStop(disk: index, reason: .offline)
         }
+        document.disks[index].replica = replica
         setSettled(index, nil)
         surroundings.watcher.doubt(
             source.path,

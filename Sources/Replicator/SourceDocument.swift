@@ -20,6 +20,9 @@ struct SourceDocument: Codable {
         var settled: Fingerprint?
         /// The last log sent then.
         var settledTip: LogID?
+        /// Whether the disk changed while it was copied, and what the logs made of the copy was not compared yet: nothing but
+        /// a change that escaped them explains a difference then.
+        var awaitsFirstComparison: Bool?
         /// What the replica's disk was like when this side last left it.
         var replica: String?
         /// The last log there was when the copy was begun.

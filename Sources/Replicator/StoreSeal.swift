@@ -68,6 +68,7 @@ final class StoreSeal: Sendable {
     ) throws(DiskError) -> any BlockFile {
         let host: PosixFile
         do throws(IOError) { host = try PosixFile(path, .write) } catch { throw DiskError(error, doing: doing) }
+        guard Folders.isItself(path, host) else { throw ReplicaStore.link(at: path) }
         guard isSealing else { return seam(host) }
         return try SealedImage(writing: seam(host), secrets: [try key(of: host)])
     }
@@ -94,8 +95,8 @@ final class StoreSeal: Sendable {
                 hint: "somebody put it there: unprotect, and protect again to another folder")
         }
         let envelope = try Envelope.unverified(in: host)
-        if let key = made.withLock({ $0[envelope.containerID] }) { return key }
-        let key = try openingKey(host)
+        let key: SlotKey
+        if let mine = made.withLock({ $0[envelope.containerID] }) { key = mine } else { key = try openingKey(host) }
         if let known = commitment(at: host.path), known != key.commitment {
             throw DiskError(
                 .key, path: host.path, "is another sealed file than the one that was made here",

@@ -77,12 +77,12 @@ final class SealedFiles: Sendable {
         }
     }
 
-    /// With keys at hand also by the second copy of an image's envelope.
+    /// Also by the second copy of an image's envelope: where the first is damaged, it must not pass for a raw disk.
     private func isSealed(_ host: PosixFile) throws(DiskError) -> Bool {
         do throws(IOError) {
             guard try !Envelope.isSigned(host) else { return true }
         } catch { throw DiskError(error) }
-        return keys.isGiven && Envelope.hasCopy(host)
+        return Envelope.hasCopy(host)
     }
 
     private func opened(_ host: PosixFile, _ key: SlotKey) throws(DiskError) -> any BlockFile {

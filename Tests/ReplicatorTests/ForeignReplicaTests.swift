@@ -87,6 +87,49 @@ import ToolTesting
         try machine.expectEqual()
     }
 
+    /// A difference that was found stays found when another disk cannot be looked at.
+    @Test func differenceOutlastsAnotherDisksFailure() throws {
+        let machine = try Machine([.dynamicVHDX, .dynamicVHD])
+        try machine.protect()
+        try machine.start()
+        do {
+            let chain = try ImageChain.open(writing: machine.replica(0))
+            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
+            try chain.close()
+        }
+        try FileManager.default.moveItem(atPath: machine.paths[1], toPath: machine.paths[1] + ".gone")
+        #expect(message { try machine.sync() }.contains("No such file"))
+        try FileManager.default.moveItem(atPath: machine.paths[1] + ".gone", toPath: machine.paths[1])
+        for _ in 0..<2 { #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize")) }
+        #expect(try machine.status().level == .critical)
+    }
+
+    /// The comparison that ends an initial replication with logs is made up for, and means the same then.
+    @Test func firstComparisonIsMadeUpFor() throws {
+        let machine = try Machine([.dynamicVHDX])
+        try machine.protect()
+        var surroundings = machine.surroundings()
+        var (hasChanged, isFinalizing) = (false, false)
+        surroundings.step = { step in
+            if step == "replica flush copy", !hasChanged {
+                hasChanged = true
+                try machine.work(3)
+            } else if step == "primary verifyDisk" {
+                // This one escapes the logs.
+                try machine.apply([.init(offset: 512, value: 0xee, count: 1024)], to: 0)
+            } else if step == "primary begin finalize" {
+                isFinalizing = true
+            } else if isFinalizing, step == "primary save" {
+                isFinalizing = false
+                try FileManager.default.moveItem(atPath: machine.paths[0], toPath: machine.paths[0] + ".gone")
+            }
+        }
+        #expect(message { try machine.start(surroundings) }.contains("No such file"))
+        #expect(try machine.status().level == .critical)
+        try FileManager.default.moveItem(atPath: machine.paths[0] + ".gone", toPath: machine.paths[0])
+        #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize"))
+    }
+
     /// What a link leads to is somebody else's file.
     @Test func linkIsNotFollowed() throws {
         let machine = try Machine([.dynamicVHDX])
@@ -98,7 +141,7 @@ import ToolTesting
         try FileManager.default.createSymbolicLink(atPath: replica, withDestinationPath: other)
         let before = FileManager.default.contents(atPath: other)
         try machine.work()
-        #expect(message { try machine.sync() }.contains("a symbolic link stands in the place of the replica's disk"))
+        #expect(message { try machine.sync() }.contains("a symbolic link stands in the place of the replica's file"))
         #expect(FileManager.default.contents(atPath: other) == before)
         let status = try machine.status()
         #expect(status.level == .critical && status.problems.contains { $0.code == "disk_missing" })

@@ -1,3 +1,4 @@
+import BlockIO
 import Foundation
 import Testing
 import ToolTesting
@@ -24,7 +25,13 @@ import ToolTesting
         try family()
         let base = try folder.bytes("base.vhdx")
         let refused = try shell("vhdmerge -i key.txt mine.avhdx")
-        #expect(refused.exit == 2 && refused.error.contains("theirs.avhdx: it is sealed, and no key opens it"))
+        #expect(refused.exit == 2 && refused.error.contains("theirs.avhdx: it is sealed, and could not be opened"))
+        do {
+            let writer = try PosixFile(folder.scratch.path("theirs.avhdx"), .write)
+            let busy = try shell("vhdmerge -i key.txt -i other.txt mine.avhdx")
+            #expect(busy.exit == 2 && busy.error.contains("theirs.avhdx: it is sealed, and could not be opened"))
+            withExtendedLifetime(writer) {}
+        }
         let known = try shell("vhdmerge -i key.txt -i other.txt mine.avhdx")
         #expect(known.exit == 2 && known.error.contains("theirs.avhdx: it is another child"), "\(known.error)")
         #expect(try folder.bytes("base.vhdx") == base)
@@ -40,8 +47,10 @@ import ToolTesting
                 + "vhdconvert -q --seal-to $K --format raw -O vhdx new sealed.vhdx && vhdcreate -q other.vhdx 8M && "
                 + "vhdsnap -q -i key.txt sealed.vhdx child.avhdx && unseal -q -i key.txt -o open.avhdx child.avhdx")
         #expect(made.exit == 0, "\(made.error)")
-        let merged = try shell("vhdmerge -i key.txt mine.avhdx")
-        #expect(merged.exit == 2 && merged.error.contains("would take its data in plain"), "\(merged.error)")
+        for force in ["", "-f "] {
+            let merged = try shell("vhdmerge \(force)-i key.txt mine.avhdx")
+            #expect(merged.exit == 2 && merged.error.contains("would take its data in plain"), "\(merged.error)")
+        }
         let rebased = try shell("vhdrebase --safe -i key.txt --parent other.vhdx open.avhdx")
         #expect(rebased.exit == 2 && rebased.error.contains("would be written in plain"), "\(rebased.error)")
         let found = try shell("grep -l changed plain.vhdx open.avhdx other.vhdx")
@@ -105,6 +114,29 @@ import ToolTesting
         #expect(chain.output.contains("parent     ") && chain.output.contains("which is sealed, and opens with no key"))
         #expect(chain.output.contains("give its key too") && !chain.output.contains("bring the right parent back"))
         #expect(!chain.output.contains("looked"), "\(chain.output)")
+    }
+
+    /// A raw disk has no signature: a sealed one whose first bytes are damaged must not pass for one, keys or none.
+    @Test func damagedEnvelopesAreNoRawDisks() throws {
+        _ = try folder.scratch.write("disk.raw", SealFolder.text(1 << 20))
+        let made = try shell(
+            "seal -q --image --key-file disk.key -o s disk.raw && printf X | dd of=s bs=1 conv=notrunc status=none && "
+                + "vhdcreate -q new.vhdx 1M && hrl-diff -q --format raw disk.raw new.vhdx -o log.hrl")
+        #expect(made.exit == 0, "\(made.error)")
+        let before = try folder.bytes("s")
+        for command in ["vhdcat --format raw s", "hrl-apply --format raw --to s log.hrl", "vhdinfo --format raw s"] {
+            let result = try shell("unset VHDTOOLS_PASSPHRASE_COMMAND; \(command) < /dev/null")
+            #expect(result.exit == 4 && result.output.isEmpty, "\(command): \(result.error)")
+        }
+        #expect(try folder.bytes("s") == before)
+        let read = try shell("vhdcat --key-file disk.key --format raw s | cmp - disk.raw")
+        #expect(read.exit == 0, "\(read.error)")
+    }
+
+    @Test func keysWithoutASeal() throws {
+        let made = try shell("vhdcreate --key-file disk.key new.vhdx 8M")
+        #expect(made.exit == 64 && made.error.contains("a key goes with --seal"), "\(made.error)")
+        #expect(try !folder.scratch.names().contains("new.vhdx"))
     }
 
     @Test func sealedTwice() throws {

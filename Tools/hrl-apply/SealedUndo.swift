@@ -10,11 +10,8 @@ extension HRLApply {
     /// A new undo log, sealed for whom the options say; else as the image is, or the nearest of its parents that is
     /// sealed: it holds bytes of theirs.
     func undoOutput(_ path: String, replaces: Bool, _ chain: ImageChain) throws -> OutputFile {
-        let files = imageOptions.openOptions.files
-        var sealed: OpenedFile?
-        for layer in chain.layers where sealed == nil {
-            let file = try files.open(layer.file.path)
-            if file.isSealed { sealed = file }
+        let sealed = try chain.layers.first(where: \.isSealed).map {
+            try imageOptions.openOptions.files.open($0.file.path)
         }
         return try newSeal.output(path, replaces: replaces, imageOptions.keyOptions, staysSmall: true, like: sealed)
     }

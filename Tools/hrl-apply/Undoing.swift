@@ -62,6 +62,7 @@ extension HRLApply {
         let place = try undoPlace(path, effect, on: chain)
         if case .reusable(let log) = place {
             run.addInput(path, byteCount: try? PosixFile(path).byteCount())
+            try diskErrors(path, "flushing what an earlier run saved") { try makeDurable(path) }
             return (reused(log, at: path, run), nil)
         }
         // Behind a symbolic link, the file that it leads to is the one to be replaced.
@@ -150,6 +151,14 @@ private func refuseLinkToNothing(_ path: String) throws(DiskError) {
     throw DiskError(
         .refused, path: path, "is a symbolic link to a file that is not there",
         hint: "if an earlier run saved it there, make it reachable again; else remove the link, or name another file")
+}
+
+/// The run that saved it may have been killed before its name was durable, and a copy that was brought back may never have
+/// been flushed.
+private func makeDurable(_ path: String) throws(IOError) {
+    let found = try realPath(path)
+    try PosixFile(found).sync()
+    try syncFolder(of: found)
 }
 
 /// Where a path leads, through symbolic links.

@@ -4,6 +4,7 @@ import ByteCodec
 import DiskModel
 import Glibc
 import ImageChain
+import Synchronization
 import Toolbox
 
 @main
@@ -143,12 +144,14 @@ struct VHDCheck: Tool {
             throw DiskError(.refused, path: wanted, "is there already", hint: "name a new undo file")
         }
         let keys = imageOptions.keyOptions
+        let unsealable = Mutex<DiskError?>(nil)
         let saving = try UndoFile(
             file.contents,
             makeJournal: { () throws(IOError) in
                 let host = try UndoPlace.make(wanted, for: image)
                 do throws(DiskError) { return try keys.contents(ofNew: host, like: file) } catch {
                     UndoPlace.remove(host)
+                    unsealable.withLock { $0 = error }
                     throw error.ioError ?? IOError("seal", path: host.path, .errno(ENOMEM))
                 }
             },
@@ -167,7 +170,7 @@ struct VHDCheck: Tool {
             try saving.finish()
             outcome.repair?.check = try check(file.contents, file, "checking again", progress)
         } catch {
-            outcome.failure = error
+            outcome.failure = unsealable.withLock { $0 } ?? error
         }
     }
 }

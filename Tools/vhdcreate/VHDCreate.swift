@@ -34,6 +34,7 @@ struct VHDCreate: Tool {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        if keyOptions.isGiven, !newSeal.isGiven { throw ValidationError("a key goes with --seal") }
         if newImage.preallocate, newSeal.isGiven { throw ValidationError("--preallocate does not go with sealing") }
     }
 

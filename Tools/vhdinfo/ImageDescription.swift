@@ -37,8 +37,7 @@ struct Gap {
 /// All that is known about one image. The file is only read.
 struct ImageDescription {
     let path: String
-    /// The file's own size, whatever a log says that was replayed in memory.
-    /// Of the file as it lies on the disk.
+    /// Of the file as it lies on the disk, whatever a log says that was replayed in memory.
     let fileByteCount: UInt64
     let isSealed: Bool
     /// Leaf first, as far as the parents were found.
@@ -176,7 +175,7 @@ struct ParentSearchResult {
             default: break
             }
         }
-        if wrong == nil, let error = child.parentError, error.kind == .key {
+        if wrong == nil, let error = child.parentError, error.isMissingKey {
             (outcome, path, found) = (.locked, error.path, nil)
             return
         }

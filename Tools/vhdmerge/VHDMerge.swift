@@ -156,9 +156,8 @@ struct VHDMerge: Tool {
             run.warn(image.path, "a child of \(image.parent): it will not read right after the merge")
         }
         for path in plan.locked {
-            run.warn(path, "is sealed, and no key opens it: whether it is a child of these images is not known")
+            run.warn(path, "is sealed, and could not be opened: whether it is a child of these images is not known")
         }
-        for path in plan.unsealed { run.warn(path, "is sealed: \(plan.target) takes its data in plain") }
         for image in plan.orphaned where !keep {
             let command = shellCommand(["vhdrebase", "--force-identity", "--parent", plan.target, image.path])
             run.warn(image.path, "a child of \(image.parent), which is merged away; afterwards: \(command)")
@@ -167,6 +166,11 @@ struct VHDMerge: Tool {
 
     /// What others still need is not taken from them unasked.
     private func refuseBreaking(_ plan: MergePlan) throws(DiskError) {
+        if let path = plan.unsealed.first {
+            throw DiskError(
+                .refused, path: path, "it is sealed, and \(plan.target), which is not, would take its data in plain",
+                hint: "seal that one first (seal --image), or unseal this one")
+        }
         guard !force else { return }
         if let image = plan.invalidated.first {
             let more = plan.invalidated.count > 1 ? " (and \(plan.invalidated.count - 1) more)" : ""
@@ -175,17 +179,12 @@ struct VHDMerge: Tool {
                 "it\(more) is another child of \(image.parent), and would not read right after the merge",
                 hint: "make an image of its own of it first (vhdconvert), or say --force to give it up")
         }
-        if let path = plan.unsealed.first {
-            throw DiskError(
-                .refused, path: path, "it is sealed, and \(plan.target), which is not, would take its data in plain",
-                hint: "seal that one first (seal --image), or say --force")
-        }
         if let path = plan.locked.first {
             let more = plan.locked.count > 1 ? " (and \(plan.locked.count - 1) more)" : ""
             throw DiskError(
                 .refused, path: path,
-                "it\(more) is sealed, and no key opens it: another child of these images would not read right after the merge",
-                hint: "give its key, put it elsewhere, or say --force")
+                "it\(more) is sealed, and could not be opened: another child of these images would not read right after the "
+                    + "merge", hint: "give its key, wait for a program that writes it, put it elsewhere, or say --force")
         }
         if let image = plan.orphaned.first, !keep {
             throw DiskError(

@@ -56,16 +56,15 @@ struct Protect: Verb {
             run.warn(disk.path, disk.findings)
             if disk.hasPendingLog { run.noteReplayedLog(disk.path) }
         }
+        let sealed =
+            request.recipients.isEmpty
+            ? try found.disks.filter { try keyOptions.files.open($0.path).isSealed } : []
         if !dryRun {
             _ = try working(run, vm, nil) {
                 try Relationship.protect(request, found, in: stateOptions.folder, $0)
             }
         }
-        if request.recipients.isEmpty {
-            for disk in found.disks where try keyOptions.files.open(disk.path).isSealed {
-                run.warn(disk.path, "is sealed, and its replica is not: --seal-to seals that, too")
-            }
-        }
+        for disk in sealed { run.warn(disk.path, "is sealed, and its replica is not: --seal-to seals that, too") }
         run.result = result(request, found)
         guard !output.json else { return }
         try printText(request, found, run)

@@ -104,6 +104,7 @@ struct VHDSnap: Tool {
         guard newSeal.isGiven || snapshot.parentFile.isSealed else { return }
         try run.out.line(
             newSeal.isGiven
-                ? "  sealed, for the keys that were named" : "  sealed, for the key that opened its parent, and no other")
+                ? "  sealed, for the keys that were named"
+                : "  sealed, for the key that opened its parent, and no other")
     }
 }
