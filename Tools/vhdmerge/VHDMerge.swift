@@ -184,7 +184,8 @@ struct VHDMerge: Tool {
             throw DiskError(
                 .refused, path: path,
                 "it\(more) is sealed, and could not be opened: another child of these images would not read right after the "
-                    + "merge", hint: "give its key, wait for a program that writes it, put it elsewhere, or say --force")
+                    + "merge", hint: "give its key, wait for a program that writes it, put it elsewhere, or say --force"
+            )
         }
         if let image = plan.orphaned.first, !keep {
             throw DiskError(
