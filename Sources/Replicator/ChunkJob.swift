@@ -58,6 +58,9 @@ final class ChunkJob: @unchecked Sendable {
     /// - Throws: what reading threw.
     func wait() throws {
         done.wait()
+        // The worker may hold this job a moment longer. It must not hold the files: their locks go with them, and another
+        // part of the run may want to write next.
+        pieces.removeAll(keepingCapacity: true)
         if let failure { throw failure }
     }
 

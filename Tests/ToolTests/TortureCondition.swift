@@ -6,7 +6,8 @@ import ToolTesting
 
 /// What is done to a command.
 ///
-/// Eight levels of room and six kills a command; `VHDTOOLS_TORTURE_LEVELS=20` and `VHDTOOLS_KILL_ROUNDS=50` make them more.
+/// Five levels of room, four kills a command and three rounds of contention; `VHDTOOLS_TORTURE_LEVELS=20` and
+/// `VHDTOOLS_KILL_ROUNDS=50` make the first two more.
 enum TortureCondition: String, CaseIterable, Sendable {
     case fullDisk, limitedFile, kills, contention
 
@@ -18,12 +19,12 @@ enum TortureCondition: String, CaseIterable, Sendable {
     func run(_ name: String, _ command: TortureCase) throws {
         var torture = Torture(command)
         let seed = UInt64.random(in: 0 ... .max)
-        let levels = Self.number("VHDTOOLS_TORTURE_LEVELS", or: 8)
+        let levels = Self.number("VHDTOOLS_TORTURE_LEVELS", or: 5)
         switch self {
         case .fullDisk: try torture.fullDisk(levels: levels)
         case .limitedFile: try torture.limitedFile(levels: levels)
-        case .kills: try torture.kills(rounds: Self.number("VHDTOOLS_KILL_ROUNDS", or: 6), seed: seed)
-        case .contention: try torture.contention(rounds: 4)
+        case .kills: try torture.kills(rounds: Self.number("VHDTOOLS_KILL_ROUNDS", or: 4), seed: seed)
+        case .contention: try torture.contention(rounds: 3)
         }
         print("torture, \(rawValue)\(self == .kills ? ", seed \(seed)" : ""), \(name): \(torture.tally)")
         #expect(torture.tally.wrong.isEmpty, "\(torture.tally.wrong.prefix(3).joined(separator: "\n"))")

@@ -107,9 +107,9 @@ import VHDX
                 )
                 #expect(lines[2] == "  differing: 1 byte in 1 sector of 512 bytes, in 1 range")
                 #expect(lines[3] == "  \(place / 512 * 512)+512")
-                #expect(try run("-q", "--first", pair[0], pair[1]).output == "\(pair[0]) and \(pair[1]) differ\n")
             }
         }
+        #expect(try run("-q", "--first", "disk.vhdx", "other.vhdx").output == "disk.vhdx and other.vhdx differ\n")
         let first = try result("--first", "disk.vhd", "other.vhdx", exit: 1)
         #expect(first["first_difference"] as? Int == place && first["differing_bytes"] is NSNull)
     }
@@ -161,7 +161,7 @@ import VHDX
     }
 
     /// Random sparse disks: the same verdict as qemu-img, and as cmp(1) of the contents.
-    @Test(arguments: [UInt64(1), 2, 3, UInt64.random(in: 0 ... .max)])
+    @Test(arguments: [UInt64(1), UInt64.random(in: 0 ... .max)])
     func peersAgree(seed: UInt64) throws {
         guard let qemu = Peer.find("qemu-img"), let cmp = Peer.find("cmp") else { return }
         var random = SplitMix(seed: seed)
