@@ -185,7 +185,7 @@ public final class ToolRun {
         switch thrown {
         case let error as DiskError: (ExitStatus(error.kind), error.path, error.explanation, error.formatError)
         case let error as IOError:
-            (error.reason == .locked ? .busy : .failed, error.path, error.explanation + hint(error), nil)
+            (ExitStatus(DiskError(error).kind), error.path, error.explanation + hint(error), nil)
         case let error as FormatError: (.failed, "", error.description, error)
         default: (.failed, "", "\(thrown)", nil)
         }
