@@ -119,10 +119,13 @@ import Testing
         let initial = try StreamSamples.sealed(frames: [StreamSamples.text(900)])
         let parts = [700_000, 70_000].map { StreamSamples.text($0, seed: UInt64($0)) }
         let session = try session(initial, parts)
+        var unfinishedCount = 0
         let tally = PowerCuts(session.recording, imageLimit: 24, seed: 4).forEachImage { image in
+            let tail = try? StreamTail(of: MemoryFile(image.contents), secrets: Self.secrets)
+            if let tail, tail.unfinishedTextByteCount > 0 { unfinishedCount += 1 }
             if let fault = fault(image, session) { Issue.record("\(fault): \(image.fates)") }
         }
-        #expect(tally.imageCount > 40)
+        #expect(tally.imageCount > 40 && unfinishedCount > 3, "\(unfinishedCount)")
     }
 
     /// The broken control: no flush is done.
