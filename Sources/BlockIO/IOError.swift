@@ -8,6 +8,8 @@ public struct IOError: Error, Hashable, Sendable {
         case endOfFile(byteCount: UInt64)
         /// Somebody else holds the writer's lock.
         case locked
+        /// The path leads to another file than the one that was opened, or to none.
+        case replaced
         /// The file was opened for reading only, or refuses writes after a failed flush.
         case readOnly
         /// A pipe or a device where a file is wanted.
@@ -36,6 +38,7 @@ extension IOError: CustomStringConvertible {
         case .errno(let code): unsafe "\(call): \(String(cString: strerror(code)))\(place)"
         case .endOfFile(let count): "the file ends after \(count) bytes\(place)"
         case .locked: "in use by another writer"
+        case .replaced: "was replaced meanwhile; run it again"
         case .readOnly: "not open for writing\(place)"
         case .notRegular: "is not a regular file"
         case .notAuthentic: "the bytes are not those that were sealed\(place)"

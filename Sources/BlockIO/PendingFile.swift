@@ -28,9 +28,8 @@ public final class PendingFile {
 
     init(_ path: String, replaces: Bool, permissions wanted: mode_t = 0o666, needsName: Bool) throws(IOError) {
         (finalPath, self.replaces) = (path, replaces)
-        let there = try Self.regularFile(at: path)
-        if !replaces, Self.isTaken(path) { throw IOError("create", path: path, .errno(EEXIST)) }
-        if there != nil { replaced = try Self.locked(path) }
+        let there: stat?
+        (there, replaced) = try Self.fileInPlace(path, replaces: replaces)
         // In place of another file, nobody sees more than before.
         let permissions = there == nil ? wanted : 0o600
         let folder = splitPath(path).folder
@@ -56,6 +55,24 @@ public final class PendingFile {
         if let there { keepOwner(of: there) }
     }
 
+    /// Refuses what making the output would be refused for, and makes nothing.
+    /// - Throws: as `init`; what a folder that takes no files says.
+    public static func check(_ path: String, replaces: Bool) throws(IOError) {
+        _ = try fileInPlace(path, replaces: replaces)
+        guard unsafe access(splitPath(path).folder, W_OK | X_OK) == 0 else {
+            throw IOError("create", path: path, .errno(errno))
+        }
+    }
+
+    /// What stands in the output's place, and that file under the writer's lock.
+    private static func fileInPlace(
+        _ path: String, replaces: Bool
+    ) throws(IOError) -> (status: stat?, locked: PosixFile?) {
+        let there = try regularFile(at: path)
+        if !replaces, isTaken(path) { throw IOError("create", path: path, .errno(EEXIST)) }
+        return (there, there == nil ? nil : try locked(path))
+    }
+
     /// Whether something has the name; also a symbolic link to nothing.
     private static func isTaken(_ path: String) -> Bool {
         var status = stat()
@@ -73,7 +90,7 @@ public final class PendingFile {
     /// The file to be replaced, locked; nil where it cannot be opened for writing, and so nobody writes it as we would.
     private static func locked(_ path: String) throws(IOError) -> PosixFile? {
         do { return try PosixFile(path, .write) } catch {
-            guard error.reason != .locked else { throw error }
+            guard error.reason != .locked, error.reason != .replaced else { throw error }
             return nil
         }
     }

@@ -47,7 +47,8 @@ public final class PosixFile: BlockFile {
 
     /// Opens a regular file (or, for reading, a block device).
     /// - Parameter permissions: of a file that is created, less the process's umask.
-    /// - Throws: `IOError`; `.locked` when another writer has the file.
+    /// - Throws: `IOError`; `.locked` when another writer has the file; `.replaced` when one put another file in its place
+    ///   before the lock was had.
     public convenience init(_ path: String, _ access: Access = .read, permissions: mode_t = 0o600) throws(IOError) {
         let flags: CInt =
             switch access {
@@ -71,7 +72,8 @@ public final class PosixFile: BlockFile {
         guard vt_can_be_named(number) else { throw IOError("create", path: path, .errno(EOPNOTSUPP)) }
     }
 
-    private init(_ number: CInt, _ path: String, _ access: Access) throws(IOError) {
+    /// - Parameter number: a descriptor, closed when this value goes.
+    init(_ number: CInt, _ path: String, _ access: Access) throws(IOError) {
         descriptor = Descriptor(number: number)
         self.path = path
         self.access = access
@@ -91,6 +93,17 @@ public final class PosixFile: BlockFile {
             guard result != -EAGAIN, result != -EACCES else { throw IOError("lock", path: path, .locked) }
             guard result == 0 else { throw IOError("lock", path: path, .errno(-result)) }
         }
+        // Whoever had the lock may have given the name to another file: what is written here would be lost.
+        guard access != .write || Self.identity(at: path) == identity else {
+            throw IOError("lock", path: path, .replaced)
+        }
+    }
+
+    /// Of what a path leads to, links followed.
+    private static func identity(at path: String) -> Identity? {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
     }
 
     /// Keeps writers away from a file open for reading, qemu among them, until this value goes. Several readers can do so

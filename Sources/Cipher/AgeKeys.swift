@@ -44,11 +44,11 @@ public struct Identity: Sendable {
 
     /// - Throws: `.invalidKey` for what is no X25519 identity, or mistyped.
     public init(_ text: RawSpan) throws(CipherError) {
-        guard let decoded = Bech32.decode(text) else { throw .invalidKey }
-        var bytes = decoded.bytes
-        defer { cleanse(&bytes) }
-        guard decoded.prefix == Self.prefix, bytes.count == X25519.keyByteCount else { throw .invalidKey }
-        try self.init(privateKey: SecretBytes(copying: bytes.rawBytes))
+        guard var decoded = Bech32.decode(text) else { throw .invalidKey }
+        // In place: of another variable only a copy would be overwritten.
+        defer { cleanse(&decoded.bytes) }
+        guard decoded.prefix == Self.prefix, decoded.bytes.count == X25519.keyByteCount else { throw .invalidKey }
+        try self.init(privateKey: SecretBytes(copying: decoded.bytes.rawBytes))
     }
 
     /// The text to be kept secret, for the file that holds it.

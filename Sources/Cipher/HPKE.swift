@@ -63,14 +63,14 @@ public enum HPKE {
             let kemSuite = Array("KEM".utf8) + bigEndian(kem)
             let suite = Array("HPKE".utf8) + bigEndian(kem) + bigEndian(kdf) + bigEndian(aead)
             let kemContext = encapsulated + [UInt8](copying: recipient)
-            let first = labeledExtract([], kemSuite, "eae_prk", secret.bytes)
+            let first = labeledExtract(RawSpan(), kemSuite, "eae_prk", secret.bytes)
             let shared = labeledExpand(first, kemSuite, "shared_secret", kemContext, 32)
             let none = [UInt8]()
-            let idHash = labeledExtract([], suite, "psk_id_hash", none.rawBytes)
-            let infoHash = labeledExtract([], suite, "info_hash", info)
+            let idHash = labeledExtract(RawSpan(), suite, "psk_id_hash", none.rawBytes)
+            let infoHash = labeledExtract(RawSpan(), suite, "info_hash", info)
             // Base mode.
             let schedule = [0] + [UInt8](copying: idHash.bytes) + [UInt8](copying: infoHash.bytes)
-            let keyed = labeledExtract([UInt8](copying: shared.bytes), suite, "secret", none.rawBytes)
+            let keyed = labeledExtract(shared.bytes, suite, "secret", none.rawBytes)
             key = labeledExpand(keyed, suite, "key", schedule, AESGCM.keyByteCount)
             nonce = labeledExpand(keyed, suite, "base_nonce", schedule, AESGCM.nonceByteCount)
         }
@@ -80,15 +80,14 @@ public enum HPKE {
 
     /// Section 4, `LabeledExtract`.
     private static func labeledExtract(
-        _ salt: [UInt8], _ suite: [UInt8], _ label: String, _ secret: RawSpan
+        _ salt: RawSpan, _ suite: [UInt8], _ label: String, _ secret: RawSpan
     ) -> SecretBytes {
-        var labeled = Array("HPKE-v1".utf8) + suite + Array(label.utf8) + [UInt8](copying: secret)
-        var salt = salt
-        defer {
-            cleanse(&labeled)
-            cleanse(&salt)
+        let start = Array("HPKE-v1".utf8) + suite + Array(label.utf8)
+        let labeled = SecretBytes(byteCount: start.count + secret.byteCount) { bytes in
+            bytes.copy(start.rawBytes, at: 0)
+            bytes.copy(secret, at: start.count)
         }
-        return HKDFSHA256.extract(labeled.rawBytes, salt: salt.rawBytes)
+        return HKDFSHA256.extract(labeled.bytes, salt: salt)
     }
 
     /// Section 4, `LabeledExpand`.

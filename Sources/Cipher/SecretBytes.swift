@@ -5,18 +5,19 @@ import Glibc
 /// A secret: in pages of its own, locked into memory and kept out of core dumps where the system allows, overwritten at
 /// the end. It is never copied but into what needs it, and has no description.
 ///
+/// With the first one the process stops leaving core dumps, as what ciphers make of keys is in memory of other kinds.
+///
 /// `@unchecked`: written before `init` returns, or before whoever makes it hands it on; only read from then on.
 @safe public final class SecretBytes: @unchecked Sendable {
     private let memory: UnsafeMutableRawBufferPointer
     private let mappedByteCount: Int
-    /// Whether the pages are locked: never written to swap space.
-    public let isLocked: Bool
     public var byteCount: Int { unsafe memory.count }
 
     /// Zeros, to be filled at once by `fill`.
     ///
     /// Memory that cannot be had stops the process.
     private init(byteCount: Int) {
+        Self.refuseCoreDumps
         let page = Int(getpagesize())
         mappedByteCount = max(1, (byteCount + page - 1) / page) * page
         let pages = unsafe mmap(
@@ -25,9 +26,15 @@ import Glibc
         // A child process must not inherit it, and a core dump not hold it.
         _ = unsafe madvise(pages, mappedByteCount, MADV_DONTDUMP)
         _ = unsafe madvise(pages, mappedByteCount, MADV_DONTFORK)
-        isLocked = unsafe mlock(pages, mappedByteCount) == 0
+        _ = unsafe mlock(pages, mappedByteCount)
         unsafe memory = UnsafeMutableRawBufferPointer(start: pages, count: byteCount)
     }
+
+    /// Once. A limit of 1 ends the making of a core also where the system pipes it to a program.
+    private static let refuseCoreDumps: Void = {
+        var limit = rlimit(rlim_cur: 1, rlim_max: 1)
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit)
+    }()
 
     deinit {
         guard let base = unsafe memory.baseAddress else { return }

@@ -53,6 +53,7 @@ public struct DiskError: Error, Sendable {
         let (kind, hint): (Kind, String?) =
             switch error.reason {
             case .locked: (.busy, "wait for the other program, or stop it")
+            case .replaced: (.busy, nil)
             case .notAuthentic: (.key, "the file was changed or is damaged: bring it back from a copy")
             default: (.io, nil)
             }

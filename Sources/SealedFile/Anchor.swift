@@ -1,5 +1,6 @@
 import ByteCodec
 import Digest
+import DiskModel
 
 /// What commits to a sealed image's contents at one moment. Kept elsewhere, it tells later whether somebody put an older or
 /// another state in the file's place, which nothing in the file itself can.
@@ -32,6 +33,29 @@ public struct Anchor: Hashable, Sendable, CustomStringConvertible {
     /// `sealed1:`, the container's id, the generation and the root digest.
     public var description: String {
         "\(Self.prefix):\(containerID.hexadecimal):\(generation):\(rootDigest.hexadecimal)"
+    }
+
+    /// Compares it with a file's state.
+    /// - Parameters:
+    ///   - containerID: of the file.
+    ///   - generation: of its last commit.
+    ///   - rootDigest: of its commit of the anchor's generation; nil where that is not known any more.
+    ///   - path: of the file.
+    /// - Throws: `.key` where the file is older, or another.
+    func check(containerID: [UInt8], generation: UInt64, rootDigest: [UInt8]?, path: String) throws(DiskError) {
+        let problem: String
+        if self.containerID != containerID {
+            problem = "it is another container's"
+        } else if self.generation > generation {
+            problem = "the contents are older: generation \(generation), not \(self.generation)"
+        } else if let rootDigest, rootDigest != self.rootDigest {
+            problem = "the contents of generation \(self.generation) are not those of the anchor"
+        } else {
+            return
+        }
+        throw DiskError(
+            .key, path: path, doing: "comparing with the anchor", cause: .message(problem),
+            hint: "somebody put another state in the file's place, or the anchor is another file's")
     }
 
     private static func octets(_ text: Substring, _ count: Int) -> [UInt8]? {

@@ -65,10 +65,6 @@ struct ChunkEntry: Equatable, Sendable {
     /// Of the last change.
     var generation: UInt64 { word & (Self.generationLimit - 1) }
 
-    /// The nonce, as a value.
-    struct Nonce: Hashable, Sendable { let first, second, third: UInt64 }
-    var nonce: Nonce { Nonce(first: fields.0, second: fields.1, third: fields.2) }
-
     /// The nonce and the tag behind it, 40 bytes, as they stand in memory.
     var nonceAndTag: [5 of UInt64] {
         [

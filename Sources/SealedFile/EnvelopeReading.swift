@@ -17,7 +17,7 @@ extension Envelope {
     ///   - path: for messages.
     ///   - source: gives the container's bytes from its start.
     /// - Returns: the envelope, and what was taken from the source.
-    /// - Throws: `.format` SEAL001 to SEAL006; `.io`.
+    /// - Throws: `.format` SEAL001 to SEAL006 and SEAL011; `.io`.
     public static func unverified(
         path: String, from source: @escaping SealedStreamReader.Source
     ) throws(DiskError) -> (envelope: Envelope, bytes: [UInt8]) {
@@ -27,15 +27,17 @@ extension Envelope {
         }
     }
 
-    /// What a container in a file says about itself: of an image by the newer one of its envelopes that can be parsed. Nothing
-    /// of it is authentic.
-    /// - Throws: `.format` SEAL001 to SEAL006; `.io`.
+    /// What a container in a file says about itself: of an image by the newer one of its envelopes that can be read and parsed.
+    /// Nothing of it is authentic.
+    /// - Throws: `.format` SEAL001 to SEAL006 and SEAL011; `.io`.
     public static func unverified(in file: any BlockFile) throws(DiskError) -> Envelope {
         let first: Envelope
         do throws(DiskError) {
             first = try unverified(path: file.path, from: SealedStreamReader.source(of: file)).envelope
         } catch {
-            guard error.kind == .format, let copy = try? ImageEnvelopes.copies(file).first else { throw error }
+            guard error.kind == .format || error.kind == .io, let copy = try? ImageEnvelopes.copies(file).first else {
+                throw error
+            }
             return copy.envelope
         }
         guard first.kind == .image else { return first }
@@ -43,8 +45,8 @@ extension Envelope {
     }
 
     /// Whether an image's file has both copies of its envelope, and they are the same. Where not, a change of its slots was cut
-    /// off, or one is damaged. Nothing of them is authentic.
-    /// - Throws: `.format` where there is none; `.io`.
+    /// off, or one is damaged or cannot be read. Nothing of them is authentic.
+    /// - Throws: `.format` where there is none.
     public static func hasEqualCopies(in file: any BlockFile) throws(DiskError) -> Bool {
         let copies = try ImageEnvelopes.copies(file)
         return copies.count == 2 && copies[0].bytes == copies[1].bytes

@@ -16,7 +16,10 @@ extension SealedImage {
     public func forEachChangedRange(
         since anchor: Anchor, _ body: (Range<UInt64>) throws(DiskError) -> Void
     ) throws(DiskError) {
-        try check(anchor)
+        let current = self.anchor
+        try anchor.check(
+            containerID: current.containerID, generation: current.generation,
+            rootDigest: anchor.generation == current.generation ? current.rootDigest : nil, path: path)
         var run: Range<UInt64>?
         var index: UInt64 = 0
         while let next = try changedChunks(from: index, since: anchor.generation) {
@@ -45,23 +48,6 @@ extension SealedImage {
                 try state.changedChunks(from: index, since: generation)
             }
         } catch { throw DiskError(error, doing: "reading what was changed") }
-    }
-
-    private func check(_ anchor: Anchor) throws(DiskError) {
-        let current = self.anchor
-        let problem: String
-        if anchor.containerID != current.containerID {
-            problem = "it is another container's"
-        } else if anchor.generation > current.generation {
-            problem = "the contents are older: generation \(current.generation), not \(anchor.generation)"
-        } else if anchor.generation == current.generation, anchor != current {
-            problem = "the contents of generation \(anchor.generation) are not those of the anchor"
-        } else {
-            return
-        }
-        throw DiskError(
-            .key, path: path, doing: "comparing with the anchor", cause: .message(problem),
-            hint: "somebody put another state in the file's place, or the anchor is another file's")
     }
 }
 

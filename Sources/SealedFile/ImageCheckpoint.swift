@@ -1,5 +1,6 @@
 import BlockIO
 import ByteCodec
+import Glibc
 import Synchronization
 
 extension SealedImage {
@@ -7,6 +8,7 @@ extension SealedImage {
     func checkpoint(_ writing: inout Writing) throws(IOError) {
         guard writing.access == .writing else { throw refusal("checkpoint") }
         guard state.withLock({ $0.head != $0.tail }) else { return }
+        try checkCounts()
         writing.access = .failed
         let pages = state.withLock { state in state.tree.dirty.values.map(DirtyPage.init).sorted { $0.id < $1.id } }
         let end = try saveImages(pages.filter { $0.rootDigest != ImagePage.noDigest })
@@ -17,6 +19,15 @@ extension SealedImage {
         try writeRoot(journalTail: end)
         state.withLock { $0.finishCheckpoint(end) }
         writing.access = .writing
+    }
+
+    /// Root blocks whose numbers no reader takes would lose what they lead to. Only who makes an image that begins with such
+    /// numbers brings it here; its journal keeps what was committed.
+    private func checkCounts() throws(IOError) {
+        let (tail, sequence) = state.withLock { ($0.tail, $0.rootSequence) }
+        guard tail < RootHead.countLimit - layout.journalByteCount, sequence < RootHead.countLimit - 2 else {
+            throw IOError("checkpoint", path: path, .errno(EOVERFLOW))
+        }
     }
 
     /// Step 5.

@@ -15,8 +15,8 @@ extension SealedImage {
     ///   - chunkByteCount: 4096 to 65536, a power of two.
     ///   - journalByteCount: whole pages, 256 KiB to 1 GiB, at least 8 chunks.
     ///   - creationTime: seconds since 1970, or 0.
-    /// - Throws: `.refused` for sizes that cannot be, and a file that is not empty; `.key` for a secret no slot can be made
-    ///   with; `.io`.
+    /// - Throws: `.refused` for sizes that cannot be, and where deriving a key takes more memory than there is; `.key` for a
+    ///   secret no slot can be made with; `.io`, also for a file that is not empty.
     public static func create(
         on file: any BlockFile, for secrets: [SlotKey], chunkByteCount: Int = Envelope.defaultImageChunkByteCount,
         journalByteCount: UInt64 = defaultJournalByteCount, creationTime: UInt64, random: RandomSource = .system
@@ -38,7 +38,7 @@ extension SealedImage {
         do throws(CipherError) {
             (envelope, keys) = try Envelope.create(
                 .image, chunkByteCount: chunkByteCount, for: secrets, creationTime: creationTime, random: random)
-        } catch { throw DiskError(.key, path: file.path, "one of the secrets cannot be sealed for: \(error)") }
+        } catch { throw EnvelopeFailure.key(error, path: file.path) }
         let layout = ImageLayout(chunkByteCount: chunkByteCount, journalByteCount: journalByteCount)
         do throws(IOError) {
             guard try file.byteCount() == 0 else { throw IOError("create", path: file.path, .errno(EEXIST)) }
@@ -68,7 +68,7 @@ extension SealedImage {
     /// touched.
     /// - Parameter anchor: refuses a file that is older, or has other contents.
     /// - Throws: `.key` where no secret opens it, or what is checked on opening is not what was committed; `.format` SEAL001 to
-    ///   SEAL006 and SEAL009; `.io`. Whatever is not read yet is checked when it is read.
+    ///   SEAL006, SEAL009 and SEAL011; `.io`. Whatever is not read yet is checked when it is read.
     public convenience init(
         reading file: any BlockFile, secrets: [SlotKey], anchor: Anchor? = nil
     ) throws(DiskError) {

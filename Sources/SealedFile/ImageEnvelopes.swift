@@ -22,7 +22,7 @@ struct ImageEnvelopes {
     }
 
     /// The copies that can be parsed, the one with the highest sequence first. Nothing of them is authentic.
-    /// - Throws: `.format` where there is none; `.io`.
+    /// - Throws: `.format` where there is none that can be read.
     static func copies(_ file: any BlockFile) throws(DiskError) -> [Copy] {
         var copies: [Copy] = []
         var firstError: FormatError?
@@ -51,9 +51,7 @@ struct ImageEnvelopes {
             }
             return
         }
-        throw DiskError(
-            .key, path: file.path, doing: "opening the envelope", cause: .message("none of the secrets opens it"),
-            hint: "give the passphrase, key file or identity that it was sealed for")
+        throw EnvelopeFailure.notOpened(path: file.path)
     }
 
     private static func wrongKind(_ offset: UInt64) -> FormatError {
@@ -70,9 +68,7 @@ struct ImageEnvelopes {
             return try copy.envelope.open(secrets, confirming: copy.bytes.rawBytes)
         } catch {
             guard error == .derivationFailed else { return nil }
-            throw DiskError(
-                .refused, path: path, doing: "opening the envelope",
-                cause: .message("deriving the key takes more memory than there is"))
+            throw EnvelopeFailure.key(error, path: path)
         }
     }
 

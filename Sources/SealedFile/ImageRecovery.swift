@@ -13,8 +13,8 @@ struct ImageRecovery {
     private var passed: [UInt8]?
     private let anchor: Anchor?
 
-    /// - Throws: `.format` SEAL009 without a root block, SEAL006 for a file that was cut; `.key` for contents that are not what
-    ///   was committed, and for those an anchor does not fit; `.io`.
+    /// - Throws: `.format` SEAL009 without a root block; `.key` for contents that are not what was committed, and for those an
+    ///   anchor does not fit; `.io`, also for a file that was cut.
     init(
         _ file: any BlockFile, _ envelope: Envelope, _ keys: ContainerKeys, anchor: Anchor?
     ) throws(DiskError) {
@@ -34,7 +34,7 @@ struct ImageRecovery {
             try readJournal()
             try checkTop()
         } catch { throw DiskError(error, doing: "reading the journal of the sealed image") }
-        try checkAnchor()
+        try anchor?.check(containerID: containerID, generation: state.generation, rootDigest: passed, path: file.path)
     }
 
     private static func newestRoot(
@@ -176,21 +176,5 @@ struct ImageRecovery {
 
     private mutating func notePassed() {
         if let anchor, anchor.generation == state.generation { passed = state.rootDigest }
-    }
-
-    private func checkAnchor() throws(DiskError) {
-        guard let anchor else { return }
-        func refused(_ problem: String) -> DiskError {
-            DiskError(
-                .key, path: file.path, doing: "comparing with the anchor", cause: .message(problem),
-                hint: "somebody put another state in the file's place, or the anchor is another file's")
-        }
-        guard anchor.containerID == containerID else { throw refused("it is another container's") }
-        guard anchor.generation <= state.generation else {
-            throw refused("the contents are older: generation \(state.generation), not \(anchor.generation)")
-        }
-        if let passed, passed != anchor.rootDigest {
-            throw refused("the contents of generation \(anchor.generation) are not those of the anchor")
-        }
     }
 }

@@ -7,6 +7,8 @@ struct RootHead: DiskStruct, Equatable {
     static let byteCount = 128
     static let byteOrder = ByteOrder.little
     static let knownSignature = Array("SEALROOT".utf8)
+    /// Sequence and JournalTail are below it, so that adding to them never overflows. No writer comes near.
+    static let countLimit: UInt64 = 1 << 63
 
     /// HMAC-SHA-256 with the page key of what follows, to the last digest.
     var code: [UInt8] = .zeros(32)
@@ -71,7 +73,8 @@ struct RootBlock: Equatable, Sendable {
         let layout = ImageLayout(chunkByteCount: chunkByteCount, journalByteCount: head.journalByteCount)
         guard ImageLayout.isJournal(head.journalByteCount, chunkByteCount: chunkByteCount),
             head.byteCount <= layout.byteCountLimit, head.generation < ChunkEntry.generationLimit,
-            head.journalTail % UInt64(ImageLayout.pageByteCount) == 0, head.journalTail < 1 << 63
+            head.journalTail % UInt64(ImageLayout.pageByteCount) == 0, head.journalTail < RootHead.countLimit,
+            head.sequence < RootHead.countLimit
         else { return nil }
         self.head = head
         digests = Array(bytes[RootHead.byteCount...])

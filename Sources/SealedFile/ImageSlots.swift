@@ -64,7 +64,7 @@ public struct ImageSlots {
         let slot: KeySlot
         do throws(CipherError) {
             slot = try secret.slot(for: keys.masterKey, containerID: envelope.containerID, random: random)
-        } catch { throw StreamFailure.key(error, path: file.path) }
+        } catch { throw EnvelopeFailure.key(error, path: file.path) }
         guard envelope.byteCount + slot.bytes.count <= Envelope.longestByteCount else {
             throw refused("its slots take \(envelope.byteCount) bytes, and there is no room for more", nil)
         }

@@ -11,7 +11,7 @@ extension Envelope {
     /// Only the envelope is looked at: what follows it is checked by whoever reads it.
     /// - Parameter file: a container of any kind.
     /// - Returns: nil where none of them opens it.
-    /// - Throws: `.format` SEAL001 to SEAL006; `.refused` where deriving a key takes more memory than there is; `.io`.
+    /// - Throws: `.format` SEAL001 to SEAL006 and SEAL011; `.refused` where deriving a key takes more memory than there is; `.io`.
     public static func opening(
         _ file: any BlockFile, with secrets: [SlotKey]
     ) throws(DiskError) -> (secret: SlotKey, opened: SlotKey)? {
@@ -40,17 +40,24 @@ extension Envelope {
                 containerID: envelope.containerID, try envelope.keys([secret], confirming: bytes.rawBytes))
         } catch {
             guard error == .derivationFailed else { return nil }
-            throw StreamFailure.key(error, path: file.path)
+            throw EnvelopeFailure.key(error, path: file.path)
         }
     }
 
     /// Whether one of an image's envelopes can be parsed, also where the file does not begin with it.
     public static func hasCopy(_ file: any BlockFile) -> Bool { (try? ImageEnvelopes.copies(file)) != nil }
 
-    /// Whether a file begins as a sealed one does.
+    /// Whether a file begins as a sealed one does; where its start cannot be read, whether it has the second copy of an image's
+    /// envelope.
+    /// - Throws: what reading the start threw, where there is no such copy.
     public static func isSigned(_ file: any BlockFile) throws(IOError) -> Bool {
         guard try file.byteCount() >= UInt64(EnvelopeHeader.byteCount) else { return false }
-        return try file.bytes(at: 0, count: EnvelopeHeader.signature.count) == EnvelopeHeader.signature
+        do throws(IOError) {
+            return try file.bytes(at: 0, count: EnvelopeHeader.signature.count) == EnvelopeHeader.signature
+        } catch {
+            guard hasCopy(file) else { throw error }
+            return true
+        }
     }
 }
 

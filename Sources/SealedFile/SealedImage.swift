@@ -37,6 +37,8 @@ import Synchronization
 public final class SealedImage: BlockFile {
     let file: any BlockFile
     let layout: ImageLayout
+    /// Bytes of the journal.
+    public var journalByteCount: UInt64 { layout.journalByteCount }
     public let envelope: Envelope
     let keys: ContainerKeys
     let ciphers: ChunkCiphers

@@ -30,7 +30,7 @@ public final class SealedStreamFile: BlockFile {
 
     /// Opens a stream.
     /// - Parameter secrets: those at hand, in any order; passphrases are tried last.
-    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006), frames that do not follow each other
+    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006, SEAL011), frames that do not follow each other
     ///   (SEAL007), bytes behind the end (SEAL008), or a stream that has no end (SEAL010); `.key` when no secret opens it,
     ///   or a frame is not authentic; `.refused` when more frames hold text than memory is given to; `.io`.
     public convenience init(reading file: any BlockFile, secrets: [SlotKey]) throws(DiskError) {

@@ -1,5 +1,4 @@
 import ByteCodec
-import Cipher
 import DiskModel
 
 /// Failures of sealed streams, as people read them.
@@ -35,21 +34,5 @@ enum StreamFailure {
             .key, path: path,
             "segment \(segment) of frame \(frame) is not authentic (offset 0x\(String(offset, radix: 16)))",
             hint: "the bytes were changed: take another copy of the file")
-    }
-
-    /// A key that could not be had.
-    static func key(_ error: CipherError, path: String) -> DiskError {
-        switch error {
-        case .notAuthentic:
-            DiskError(
-                .key, path: path, "none of the keys given opens it, or its envelope was changed",
-                hint: "give the passphrase, the key file or the identity that it was sealed for")
-        case .invalidKey:
-            DiskError(.key, path: path, "a key given is none", hint: "check the recipient's key")
-        case .derivationFailed:
-            DiskError(
-                .refused, path: path, "the passphrase's key cannot be derived: there is too little memory for its cost",
-                hint: "free memory, or use another of its keys")
-        }
     }
 }

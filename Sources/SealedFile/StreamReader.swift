@@ -39,7 +39,7 @@ public final class SealedStreamReader {
     /// - Parameters:
     ///   - secrets: those at hand, in any order; passphrases are tried last.
     ///   - path: of the container, for messages.
-    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006), `.key` when no secret opens it or the
+    /// - Throws: `.format` for what is no sealed stream (SEAL001 to SEAL006, SEAL011), `.key` when no secret opens it or the
     ///   envelope was changed, `.io`.
     public init(secrets: [SlotKey], path: String, from source: @escaping Source) throws(DiskError) {
         let input = StreamInput(source)

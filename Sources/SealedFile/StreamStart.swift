@@ -10,12 +10,12 @@ struct StreamStart {
     let chain: StreamChain
 
     /// - Parameter input: at the start of the container; behind the envelope afterwards.
-    /// - Throws: `.format` SEAL001 to SEAL006, `.key`, `.io`.
+    /// - Throws: `.format` SEAL001 to SEAL006 and SEAL011, `.key`, `.io`.
     init(_ input: StreamInput, secrets: [SlotKey], path: String) throws(DiskError) {
         let bytes = try diskErrors(path, "reading the envelope") { try Envelope.bytes(from: input) }
         envelope = try diskErrors(path) { try Self.envelope(bytes) }
         do throws(CipherError) { keys = try envelope.keys(secrets, confirming: bytes.rawBytes) } catch {
-            throw StreamFailure.key(error, path: path)
+            throw EnvelopeFailure.key(error, path: path)
         }
         chain = StreamChain(envelope: bytes.rawBytes, containerID: envelope.containerID, keys: keys)
     }

@@ -40,7 +40,7 @@ public final class SealedStreamWriter {
             made = try Envelope.create(
                 .stream, chunkByteCount: Envelope.streamSegmentByteCount, for: secrets, creationTime: creationTime,
                 random: random)
-        } catch { throw StreamFailure.key(error, path: path) }
+        } catch { throw EnvelopeFailure.key(error, path: path) }
         let bytes = made.envelope.bytes(made.keys)
         self.path = path
         containerID = made.envelope.containerID

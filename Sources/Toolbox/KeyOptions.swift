@@ -19,6 +19,15 @@ public struct KeyOptions: ParsableArguments, Sendable {
         passphraseOptions.isGiven || !keyFileOptions.keyFile.isEmpty || !identity.isEmpty
     }
 
+    /// For tools whose sealed file may come by standard input.
+    /// - Parameter input: as it is named; nil or `-` for standard input.
+    /// - Throws: `ValidationError` where the passphrase is to come from there, too.
+    public func checkDescriptor(besides input: String?) throws {
+        guard input == nil || input == "-", passphraseOptions.passphraseFd == 0 else { return }
+        throw ValidationError(
+            "the sealed file and the passphrase come by the same descriptor: give one of them by a file")
+    }
+
     /// All that was given; where nothing was, a passphrase is asked for, if one can open the container at all.
     /// - Parameters:
     ///   - envelope: the container's.
@@ -32,11 +41,6 @@ public struct KeyOptions: ParsableArguments, Sendable {
         _ identity: [String], _ keyFileOptions: KeyFileOptions, _ passphraseOptions: PassphraseOptions,
         for envelope: Envelope, path: String
     ) throws(DiskError) -> [SlotKey] {
-        guard path != StandardInput.name || passphraseOptions.passphraseFd != 0 else {
-            throw DiskError(
-                .refused, path: path, "the sealed file and the passphrase come by the same descriptor",
-                hint: "give one of them by a file")
-        }
         let secrets = try given(identity, keyFileOptions, passphraseOptions)
         return secrets.isEmpty ? [try passphraseOptions.asked(for: envelope, path: path)] : secrets
     }

@@ -12,8 +12,10 @@ enum PassphraseCommand {
     private static let name = "$" + variable
 
     /// Nil where there is no command.
-    /// - Throws: `.key` for a command that fails or prints no passphrase; `.io`.
-    static func passphrase() throws(DiskError) -> SecretBytes? {
+    /// - Parameter isNew: nothing can tell yet whether it is the right one. Then the command must end well before its line
+    ///   counts: that of one that fails later may be a complaint.
+    /// - Throws: `.key` for a command that fails or prints no passphrase, and for a new one also where it does not end; `.io`.
+    static func passphrase(isNew: Bool) throws(DiskError) -> SecretBytes? {
         guard let command = unsafe getenv(variable), unsafe command.pointee != 0 else { return nil }
         var output: CInt = -1
         let child = unsafe vt_spawn_shell(command, &output)
@@ -24,7 +26,12 @@ enum PassphraseCommand {
         }
         // What follows its line finds nobody who reads it.
         close(output)
-        if case .success = passphrase, !hasEnded(child) { return try passphrase.get() }
+        if case .success = passphrase, !hasEnded(child, seconds: isNew ? longestWait : 2) {
+            guard !isNew else {
+                throw DiskError(.key, path: name, "the command has not ended \(longestWait) seconds after its line")
+            }
+            return try passphrase.get()
+        }
         let exit = vt_wait_for(child)
         guard exit == 0 || exit == 128 + SIGPIPE else {
             throw DiskError(.key, path: name, "the command failed: exit code \(exit)")
@@ -32,9 +39,12 @@ enum PassphraseCommand {
         return try passphrase.get()
     }
 
+    /// In seconds.
+    private static let longestWait = 60
+
     /// Waits a while for a command that has printed its line: one that goes on is left to itself.
-    private static func hasEnded(_ child: pid_t) -> Bool {
-        for _ in 0..<200 {
+    private static func hasEnded(_ child: pid_t, seconds: Int) -> Bool {
+        for _ in 0..<seconds * 100 {
             if vt_has_ended(child) { return true }
             usleep(10_000)
         }

@@ -43,7 +43,7 @@ struct PassphraseSource {
                 DiskError($0, doing: "reading the passphrase")
             }
         }
-        if asksCommand, let passphrase = try PassphraseCommand.passphrase() { return passphrase }
+        if asksCommand, let passphrase = try PassphraseCommand.passphrase(isNew: isNew) { return passphrase }
         let command = asksCommand ? ", \(option)-fd or $VHDTOOLS_PASSPHRASE_COMMAND" : " or \(option)-fd"
         return try PassphrasePrompt.ask(
             for: container, isNew: isNew, elsewhere: "give it by \(option)-file\(command), or give a key")

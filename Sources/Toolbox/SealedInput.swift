@@ -16,7 +16,7 @@ public struct SealedInput {
     private let head: [UInt8]
 
     /// - Parameter path: nil or `-` for standard input.
-    /// - Throws: `.format` SEAL001 to SEAL006 for what is not sealed; `.io`.
+    /// - Throws: `.format` SEAL001 to SEAL006 and SEAL011 for what is not sealed; `.io`.
     public init(_ path: String?) throws(DiskError) {
         guard let path, path != "-" else {
             self.path = StandardInput.name

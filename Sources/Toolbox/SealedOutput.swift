@@ -38,7 +38,7 @@ public final class SealedStreamOutput: SealedOutput {
         let (file, written) = (pending.file, written)
         (self.pending, keyCount) = (pending, secrets.count)
         writer = try SealedStreamWriter(
-            for: secrets, creationTime: UInt64(max(0, ToolRun.now())), path: pending.finalPath
+            for: secrets, creationTime: ToolRun.creationTime, path: pending.finalPath
         ) { (bytes) throws(IOError) in
             try file.write(bytes, at: written.byteCount)
             written.byteCount += UInt64(bytes.byteCount)
@@ -48,7 +48,7 @@ public final class SealedStreamOutput: SealedOutput {
     public init(to out: OutputStream, for secrets: [SlotKey]) throws {
         (pending, keyCount) = (nil, secrets.count)
         let path = Self.standardOutput
-        writer = try SealedStreamWriter(for: secrets, creationTime: UInt64(max(0, ToolRun.now())), path: path) {
+        writer = try SealedStreamWriter(for: secrets, creationTime: ToolRun.creationTime, path: path) {
             (bytes) throws(IOError) in try Self.send(bytes, to: out)
         }
     }
@@ -86,12 +86,18 @@ public final class SealedImageOutput: SealedOutput {
     public var chunkByteCount: Int { image.chunkByteCount }
     public var containerID: [UInt8] { image.envelope.containerID }
 
-    public init(to pending: PendingFile, for secrets: [SlotKey], chunkByteCount: Int?) throws {
+    /// - Parameters:
+    ///   - chunkByteCount: nil for the usual one.
+    ///   - journalByteCount: nil for the usual one.
+    public init(
+        to pending: PendingFile, for secrets: [SlotKey], chunkByteCount: Int?, journalByteCount: UInt64? = nil
+    ) throws {
         // Its own order of flushes is of no use before it has a name.
         image = try SealedImage.create(
             on: DraftFile(pending.file), for: secrets,
             chunkByteCount: chunkByteCount ?? Envelope.defaultImageChunkByteCount,
-            creationTime: UInt64(max(0, ToolRun.now())))
+            journalByteCount: journalByteCount ?? SealedImage.defaultJournalByteCount,
+            creationTime: ToolRun.creationTime)
         (self.pending, keyCount) = (pending, secrets.count)
     }
 

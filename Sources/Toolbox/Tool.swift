@@ -77,6 +77,8 @@ public final class ToolRun {
     }
 
     public static func now() -> Int64 { Int64(time(nil)) }
+    /// For what a run makes: seconds since 1970, or 0 where the clock is before.
+    public static var creationTime: UInt64 { UInt64(max(0, now())) }
 
     /// Notes an input file for the document and the case log.
     public func addInput(_ path: String, byteCount: UInt64?, hashes: [(name: String, hex: String)] = []) {
@@ -185,7 +187,7 @@ public final class ToolRun {
         switch thrown {
         case let error as DiskError: (ExitStatus(error.kind), error.path, error.explanation, error.formatError)
         case let error as IOError:
-            (error.reason == .locked ? .busy : .failed, error.path, error.explanation + hint(error), nil)
+            (ExitStatus(DiskError(error).kind), error.path, error.explanation + hint(error), nil)
         case let error as FormatError: (.failed, "", error.description, error)
         default: (.failed, "", "\(thrown)", nil)
         }

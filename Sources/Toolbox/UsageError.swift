@@ -66,23 +66,29 @@ private func refuseSecretArguments(_ root: any ParsableCommand.Type) {
         }
     }
     guard isSecret else { return }
-    printError(
-        "\(root._commandName): an identity, AGE-SECRET-KEY-1…, was given as an argument, where others can see it: put it into a "
-            + "file for --identity, and think of a new one")
+    let problem =
+        "an identity, AGE-SECRET-KEY-1…, was given as an argument, where others can see it: put it into a file for "
+        + "--identity, and make a new one"
+    printUsageDocument(root, ValidationError(problem))
+    printError("\(root._commandName): \(problem)")
     exit(ExitStatus.usage.rawValue)
 }
 
 /// Ends the program as its error says; of a mistake in the command line also tells as JSON where that was asked for.
 public func endProgram(_ root: any ParsableCommand.Type, _ error: any Error) -> Never {
-    let arguments = Array(CommandLine.arguments.dropFirst())
-    if arguments.prefix(while: { $0 != "--" }).contains("--json"),
-        let usage = UsageError(error, of: root, arguments)
-    {
-        let out = OutputStream()
-        try? out.line(usage.line)
-        try? out.flush()
-    }
+    printUsageDocument(root, error)
     root.exit(withError: error)
+}
+
+/// Where JSON was asked for, and the error is a mistake in the command line.
+private func printUsageDocument(_ root: any ParsableCommand.Type, _ error: any Error) {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    guard arguments.prefix(while: { $0 != "--" }).contains("--json"),
+        let usage = UsageError(error, of: root, arguments)
+    else { return }
+    let out = OutputStream()
+    try? out.line(usage.line)
+    try? out.flush()
 }
 
 extension Tool {

@@ -1,4 +1,4 @@
-import BlockIO
+@testable import BlockIO
 import ByteCodec
 import Foundation
 import Testing
@@ -86,6 +86,28 @@ func ioError(_ body: () throws -> Void, sourceLocation: SourceLocation = #_sourc
         #expect(try PosixFile(scratch.path("hard")).identity == own)
         #expect(try PosixFile(scratch.path("soft")).identity == own)
         #expect(try PosixFile(scratch.write("copy", [1])).identity != own)
+    }
+
+    /// Whoever waited for the lock while its owner put another file in place must not write what nobody will see.
+    @Test func replacedBeforeTheLock() throws {
+        let path = try scratch.write("file", [1])
+        for other in [true, false] {
+            let number = unsafe open(path, O_RDWR | O_CLOEXEC)
+            let pending = try PendingFile(path, replaces: true)
+            try pending.file.write([2], at: 0)
+            try pending.commit()
+            if !other { try FileManager.default.removeItem(atPath: path) }
+            let error = try ioError { _ = try PosixFile(number, path, .write) }
+            #expect(error.reason == .replaced && error.explanation == "was replaced meanwhile; run it again")
+        }
+        // By other names it is the same file, also where it has none any more.
+        let named = try PosixFile(scratch.write("file", [1]), .read)
+        try FileManager.default.createSymbolicLink(atPath: scratch.path("link"), withDestinationPath: "file")
+        #expect(try PosixFile(scratch.path("link"), .write).identity == named.identity)
+        try FileManager.default.removeItem(atPath: path)
+        let number = named.withDescriptor { dup($0) }
+        defer { close(number) }
+        #expect(try PosixFile("/dev/fd/\(number)", .write).identity == named.identity)
     }
 
     // What is no regular file

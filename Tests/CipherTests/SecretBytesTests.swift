@@ -1,4 +1,5 @@
 import ByteCodec
+import Glibc
 import Testing
 
 @testable import Cipher
@@ -38,6 +39,14 @@ import Testing
             #expect(Array(first[start..<start + 32]) != Array(second[start..<start + 32]))
             #expect(Array(first[start..<start + 32]) != .zeros(32))
         }
+    }
+
+    /// With the first secret, however it came.
+    @Test func noCoreDumps() {
+        let secret = SecretBytes(byteCount: 1, from: .system)
+        var limit = rlimit()
+        #expect(unsafe getrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &limit) == 0)
+        #expect(limit.rlim_cur == 1 && limit.rlim_max == 1 && secret.byteCount == 1)
     }
 
     @Test func cleansing() {

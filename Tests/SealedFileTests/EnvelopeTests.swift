@@ -1,5 +1,7 @@
+import BlockIO
 import ByteCodec
 import Cipher
+import DiskModel
 import Foundation
 import Testing
 
@@ -101,6 +103,19 @@ import Testing
             broken[bytes.count - 1] ^= 1
             #expect(throws: CipherError.notAuthentic) { try Self.keys(envelope, [right], broken) }
         }
+    }
+
+    /// What cannot be derived is the same error for streams and images.
+    @Test func refusalsAreAlike() throws {
+        let secrets = [SlotKey.passphrase(Self.secret([1]), .scrypt(log2N: 21))]
+        let image = #expect(throws: DiskError.self) {
+            try SealedImage.create(on: MemoryFile(), for: secrets, creationTime: 0)
+        }
+        let stream = #expect(throws: DiskError.self) {
+            try SealedStreamWriter(for: secrets, path: "(memory)") { (_) throws(IOError) in }
+        }
+        #expect(image?.kind == .refused && stream?.kind == .refused)
+        #expect(image?.explanation == stream?.explanation && image?.explanation.contains("too little memory") == true)
     }
 
     /// What nobody would open again is not made.

@@ -115,7 +115,7 @@ import Testing
         let changes: [@Sendable (inout RootBlock) -> Void] = [
             { $0.head.journalByteCount += 1 }, { $0.head.journalByteCount = 1 << 40 }, { $0.head.byteCount = .max },
             { $0.head.generation = 1 << 56 }, { $0.head.journalTail += 1 }, { $0.head.journalTail = 1 << 63 },
-            { $0.head.signature[0] ^= 1 },
+            { $0.head.signature[0] ^= 1 }, { $0.head.sequence = 1 << 63 }, { $0.head.sequence = .max },
         ]
         for change in changes {
             var changed = forger
@@ -126,6 +126,21 @@ import Testing
         var longer = forger
         longer.changeRoots { $0.head.fileByteCount += 4096 }
         #expect(throws: DiskError.self) { try openImage(longer.contents) }
+    }
+
+    /// Numbers that readers just take: whoever writes there stops before he makes others, and what was committed stays.
+    @Test(arguments: [0, 1]) func rootBlocksAtTheLimit(number: Int) throws {
+        var (forger, disk) = try Self.closed()
+        forger.changeRoots {
+            if number == 0 { $0.head.sequence = 1 << 63 - 1 } else { $0.head.journalTail = 1 << 63 - 4096 }
+        }
+        let file = MemoryFile(forger.contents)
+        let image = try SealedImage(writing: file, secrets: [keyFile()])
+        try image.write([UInt8](repeating: 77, count: 4096), at: 0)
+        try image.sync()
+        disk.replaceSubrange(0..<4096, with: [UInt8](repeating: 77, count: 4096))
+        #expect(throws: DiskError.self) { try image.close() }
+        #expect(try openImage(file.contents).everything() == disk)
     }
 
     /// Records of commits that only who holds the keys could write.

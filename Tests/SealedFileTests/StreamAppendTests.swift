@@ -24,10 +24,11 @@ import Testing
             (Array(complete[..<frame.lowerBound]), false, 0, []),
         ] as [([UInt8], Bool, Int, [UInt8])] {
             let file = MemoryFile(bytes)
-            let appender = try SealedStreamAppender(on: file, secrets: secrets)
-            #expect(appender.wasComplete == wasComplete && appender.discardedByteCount == UInt64(discarded))
-            #expect(appender.textByteCount == UInt64(kept.count))
+            let appender = try SealedStreamAppender(on: file, secrets: secrets, discardsText: true)
+            #expect(appender.tail.isComplete == wasComplete && appender.tail.discardedByteCount == UInt64(discarded))
+            #expect(appender.textByteCount == UInt64(kept.count) && appender.addedByteCount == 0)
             try appender.write(new.rawBytes)
+            #expect(appender.addedByteCount == UInt64(new.count))
             try appender.finish()
             let opened = StreamSamples.open(file.allBytes)
             #expect(opened.isComplete && StreamSamples.isSame(opened.text, kept + new))
@@ -46,7 +47,7 @@ import Testing
 
     /// What a loss of power can leave behind the last frame, though it was not cut off.
     @Test func unfinishedFrames() throws {
-        let frames = [StreamSamples.text(600), StreamSamples.text(70_000, seed: 2)]
+        let frames = [StreamSamples.text(600), StreamSamples.text(60_000, seed: 2)]
         let open = try StreamSamples.sealed(frames: frames, isFinished: false)
         let last = StreamSamples.Layout(open).frames[1].range
         for place in [last.lowerBound, last.lowerBound + 48, last.lowerBound + 20_000, last.upperBound - 1] {
@@ -54,10 +55,36 @@ import Testing
             torn[place] ^= 1
             let file = MemoryFile(torn)
             let appender = try SealedStreamAppender(on: file, secrets: secrets)
-            #expect(appender.discardedByteCount == UInt64(last.count) && !appender.wasComplete)
+            #expect(appender.tail.discardedByteCount == UInt64(last.count) && !appender.tail.isComplete)
             try appender.finish()
             let opened = StreamSamples.open(file.allBytes)
             #expect(opened.isComplete && opened.text == frames[0])
+        }
+    }
+
+    /// Whole segments of a frame that was not finished are not lost by adding more: in a stream that came through a pipe and
+    /// was cut they are all there is.
+    @Test(arguments: [0, 1]) func authenticTextOfUnfinishedFrames(frame: Int) throws {
+        let frames = [StreamSamples.text(600), StreamSamples.text(140_000, seed: 2)]
+        let complete = try StreamSamples.sealed(frames: Array(frames[(1 - frame)...]))
+        let last = StreamSamples.Layout(complete).frames[frame].range
+        let kept = frame == 0 ? [] : frames[0]
+        for (byteCount, flip, text) in [
+            (last.lowerBound + 48 + 65_556, nil, 65_536), (last.lowerBound + 48 + 2 * 65_556 + 700, nil, 131_072),
+            (last.upperBound, last.lowerBound + 100_000, 65_536), (last.upperBound - 1, nil, 131_072),
+        ] as [(Int, Int?, UInt64)] {
+            var bytes = Array(complete.prefix(byteCount))
+            if let flip { bytes[flip] ^= 1 }
+            let file = MemoryFile(bytes)
+            let tail = try StreamTail(of: file, secrets: secrets)
+            #expect(
+                tail.unfinishedTextByteCount == text && tail.discardedByteCount == UInt64(byteCount - last.lowerBound))
+            let error = #expect(throws: DiskError.self) { try SealedStreamAppender(on: file, secrets: secrets) }
+            #expect(error?.kind == .refused && error?.explanation.contains("\(text) bytes of text") == true)
+            #expect(StreamSamples.isSame(file.allBytes, bytes))
+            try SealedStreamAppender(on: file, secrets: secrets, discardsText: true).finish()
+            let opened = StreamSamples.open(file.allBytes)
+            #expect(opened.isComplete && opened.text == kept)
         }
     }
 

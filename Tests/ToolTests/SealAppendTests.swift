@@ -44,15 +44,109 @@ import ToolTesting
         #expect(try append(input: SealFolder.text(100_000)).exit == 0)
         _ = try folder.scratch.write("s", Array(try folder.bytes("s").dropLast(50_000)))
         let mended = try append(input: [4, 5])
-        #expect(mended.exit == 0 && mended.error.contains("the stream had been cut off: "), "\(mended.error)")
+        #expect(mended.exit == 3 && mended.error.contains("the stream had been cut off: "), "\(mended.error)")
         #expect(try contents() == [1, 2, 3, 4, 5])
         let failed = try folder.shell("seal --append -i key.txt -o s < .")
         #expect(failed.exit == 2 && failed.output.isEmpty, "\(failed.error)")
-        #expect(failed.error.contains("the stream has no end now; to end it, append again"), "\(failed.error)")
+        #expect(failed.error.contains("has no end now; to end it, append again"), "\(failed.error)")
         let open = try folder.run("unseal", ["-i", "key.txt", "s"])
         #expect(open.exit == 3 && open.outputBytes == [1, 2, 3, 4, 5])
         #expect(try append().exit == 0)
         #expect(try contents() == [1, 2, 3, 4, 5])
+    }
+
+    /// A stream that came through a pipe and was cut is one frame without an end: what of it can be read is not thrown away,
+    /// unless that is asked for. The dry run answers as the run does.
+    @Test func cutPipes() throws {
+        let text = SealFolder.text(200_000)
+        _ = try folder.scratch.write("plain", text)
+        #expect(try folder.shell("seal -R \(folder.recipient) < plain | head -c 150000 > s").exit == 0)
+        let before = try folder.bytes("s")
+        for end in [["--dry-run"], []] {
+            let refused = try folder.run("seal", ["--append", "-i", "key.txt", "-o", "s", "--json"] + end, input: [1])
+            #expect(refused.exit == 2 && refused.error.contains("131072 bytes of text"), "\(refused.error)")
+            #expect(refused.error.contains("unseal to standard output gives them"), "\(refused.error)")
+            _ = try folder.document(refused, "seal")
+            #expect(try folder.bytes("s") == before)
+        }
+        let saved = try folder.run("unseal", ["-i", "key.txt", "s"])
+        #expect(saved.exit == 3 && saved.outputBytes == Array(text.prefix(131_072)))
+        let told = try folder.run("seal", ["--append", "-f", "--dry-run", "-i", "key.txt", "-o", "s", "secret"])
+        #expect(told.exit == 3 && told.output.hasPrefix("s: would add "), "\(told.output)\(told.error)")
+        #expect(told.error.contains("would be taken away, with 131072 bytes of text"), "\(told.error)")
+        #expect(try folder.bytes("s") == before)
+        let cut = try append("-f", input: [1, 2])
+        #expect(cut.exit == 3 && cut.error.contains("were taken away, with 131072 bytes of text"), "\(cut.error)")
+        #expect(try contents() == [1, 2])
+    }
+
+    /// What came before an input failed is a whole frame, however long.
+    @Test func failingInputs() throws {
+        let text = SealFolder.text(3_000_000)
+        try folder.seal("s", [1])
+        _ = try folder.scratch.write("plain", text)
+        // Its progress is written into the input, which is found at its end.
+        let failed = try folder.shell("seal --append -i key.txt -o s --progress 3 plain 3>>plain")
+        #expect(
+            failed.exit == 2 && failed.error.contains("the stream keeps the 3000000 bytes that came"), "\(failed.error)"
+        )
+        let open = try folder.run("unseal", ["-i", "key.txt", "s"])
+        #expect(open.exit == 3 && open.outputBytes == [1] + text)
+        #expect(try append(input: [2]).exit == 0)
+        #expect(try contents() == [1] + text + [2])
+    }
+
+    /// Where the output fails, its last frame is not finished, and the message does not promise more.
+    @Test func fullDisk() throws {
+        try folder.seal("s", [1])
+        _ = try folder.scratch.write("plain", SealFolder.text(5_000_000))
+        let failed = try folder.shell("ulimit -f 3000; seal --append -i key.txt -o s plain")
+        #expect(failed.exit == 2 && failed.error.contains("its last frame is not finished"), "\(failed.error)")
+        #expect(try append().exit == 2)
+        #expect(try append("-f").exit == 3)
+        #expect(try contents() == [1])
+    }
+
+    /// The stream that gets more is neither what is added nor a key; the dry run knows it, too.
+    @Test func inputsAreNoOutputs() throws {
+        try folder.seal("s", [1, 2, 3], "--key-file", "disk.key")
+        try folder.seal("k", [UInt8](repeating: 7, count: 40), "--key-file", "disk.key")
+        let before = try (folder.bytes("s"), folder.bytes("k"), folder.bytes("disk.key"))
+        for command in [
+            "seal --append --key-file disk.key -o s < s", "seal --append --key-file disk.key --key-file k -o k plain",
+            "seal --append --passphrase-fd 3 -o s plain 3<s", "seal -f --key-file disk.key -o disk.key plain",
+            "seal -f --key-file disk.key -o s < s", "seal -f --key-file disk.key -o . plain",
+        ] {
+            for end in ["", " --dry-run"] {
+                let refused = try folder.shell(command + end)
+                #expect(refused.exit == 2 && refused.output.isEmpty, "\(command + end): \(refused.error)")
+                let isTold = refused.error.contains("the output is") || refused.error.contains("not a regular file")
+                #expect(isTold, "\(command + end): \(refused.error)")
+            }
+        }
+        let after = try (folder.bytes("s"), folder.bytes("k"), folder.bytes("disk.key"))
+        #expect(before == after)
+        let writer = try PosixFile(folder.scratch.path("s"), .write)
+        #expect(try folder.shell("seal -f --dry-run --key-file disk.key -o s plain").exit == 5)
+        withExtendedLifetime(writer) {}
+        #expect(try folder.shell("seal --dry-run --key-file disk.key -o absent/s plain").exit == 2)
+    }
+
+    /// A frame that was torn before its first segment was there: the dry run says what the run would take away.
+    @Test func tornTails() throws {
+        try folder.seal("s", [1, 2, 3])
+        #expect(try append(input: SealFolder.text(1000)).exit == 0)
+        var torn = Array(try folder.bytes("s").dropLast(84))
+        torn[torn.count - 500] ^= 1
+        _ = try folder.scratch.write("s", torn)
+        let told = try append("--dry-run", "plain")
+        #expect(
+            told.exit == 3 && told.error.contains("1068 bytes of an unfinished frame would be taken away"),
+            "\(told.error)")
+        #expect(try folder.bytes("s") == torn)
+        let cut = try append("plain")
+        #expect(
+            cut.exit == 3 && cut.error.contains("1068 bytes of an unfinished frame were taken away"), "\(cut.error)")
     }
 
     @Test func refusals() throws {
@@ -63,15 +157,16 @@ import ToolTesting
         _ = try folder.scratch.write("changed", changed + changed)
         let before = try (folder.bytes("s"), folder.bytes("image"), folder.bytes("changed"))
         for (arguments, exit, problem) in [
-            (["-i", "other.txt", "-o", "s", "plain"], Int32(4), "none of the keys given opens it"),
+            (["-i", "other.txt", "-o", "s", "plain"], Int32(4), "none of the secrets opens it, or it was changed"),
             (["-i", "key.txt", "-o", "image", "plain"], 2, "only a stream can get more at its end"),
             (["-i", "key.txt", "-o", "plain", "key.txt"], 2, "SEAL001"),
             (["-i", "key.txt", "-o", "absent", "plain"], 2, "No such file"),
             (["-i", "key.txt", "-o", "s", "./s"], 2, "the output is the input"),
             (["-i", "key.txt", "-o", "s", "absent"], 2, "No such file"),
             (["-i", "key.txt", "plain"], 64, "--append needs -o FILE"),
-            (["-i", "key.txt", "-o", "s", "-f", "plain"], 64, "leave out --image and -f"),
-            (["-i", "key.txt", "-o", "s", "--image", "plain"], 64, "leave out --image and -f"),
+            (["-i", "key.txt", "-o", "s", "--image", "plain"], 64, "leave out --image"),
+            (["--key-file", "s", "-o", "s", "plain"], 2, "the output is a file that a key was read from"),
+            (["-i", "key.txt", "-o", "key.txt", "plain"], 2, "SEAL001"),
             (["-i", "key.txt", "-o", "s", "-R", folder.recipient, "plain"], 64, "leave out -R and --pbkdf2"),
         ] {
             for end in [[], ["--dry-run"]] {

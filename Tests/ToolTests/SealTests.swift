@@ -79,6 +79,8 @@ import ToolTesting
         #expect(taken.exit == 64 && taken.output.isEmpty, "\(taken.error)")
         let both = try folder.shell("unseal --passphrase-fd 0 < s")
         #expect(both.exit == 64 && both.error.contains("and the passphrase come by the same descriptor"))
+        let status = try folder.run("seal-status", ["--passphrase-fd", "0", "-"], input: [1])
+        #expect(status.exit == 64 && status.error.contains("and the passphrase come by the same descriptor"))
         for command in [
             "cat secret", "printf '%s\\r\\nmore' \"$(cat secret)\"", "cat secret /dev/zero | head -c 3000000",
         ] {
@@ -86,9 +88,9 @@ import ToolTesting
             #expect(opened.exit == 0 && opened.outputBytes == text, "\(command): \(opened.error)")
         }
         for (opening, problem) in [
-            ("-i other.txt", "none of the keys given opens it"),
-            ("--key-file other.txt", "none of the keys given opens it"),
-            ("--passphrase-file key.txt", "none of the keys given opens it"),
+            ("-i other.txt", "none of the secrets opens it, or it was changed"),
+            ("--key-file other.txt", "none of the secrets opens it, or it was changed"),
+            ("--passphrase-file key.txt", "none of the secrets opens it, or it was changed"),
         ] {
             let refused = try folder.shell("unseal s \(opening)")
             #expect(refused.exit == 4 && refused.output.isEmpty && refused.error.contains(problem), "\(refused.error)")

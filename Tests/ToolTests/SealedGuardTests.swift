@@ -96,8 +96,16 @@ import ToolTesting
             ("vhdinfo", ["--case-log", "log", "-i", identity, "x"]),
         ] {
             let result = try folder.run(tool, arguments)
-            #expect(result.exit == 64 && result.output.isEmpty && result.error.contains("as an argument"))
-            #expect(!result.error.contains(identity.dropFirst(20)))
+            #expect(result.exit == 64 && result.error.contains("as an argument"))
+            #expect(result.error.contains("and make a new one"))
+            #expect(!(result.error + result.output.uppercased()).contains(identity.dropFirst(20)))
+            guard arguments.contains("--json") else {
+                #expect(result.output.isEmpty)
+                continue
+            }
+            let document = try folder.document(result, "seal")
+            #expect(
+                (document["error"] as? [String: Any])?["kind"] as? String == "usage" && document["exit"] as? Int == 64)
         }
         #expect(try !folder.scratch.names().contains("log"))
     }
@@ -148,19 +156,27 @@ import ToolTesting
         #expect(written.exit == 2 && written.error.contains("holds another sealed file"), "\(written.error)")
     }
 
-    /// The command's first line counts, whatever follows, and however long it goes on.
+    /// The command's first line counts, whatever follows, and however long it goes on where a passphrase shows at once to be the
+    /// right one. A new one counts when the command has ended well.
     @Test func passphraseCommandsThatGoOn() throws {
         _ = try folder.scratch.write("plain", SealFolder.text(1000))
         // The second one ends when it is let, which is after seal did.
         let result = try shell(
             "mkfifo gate; export VHDTOOLS_PASSPHRASE_COMMAND; for rest in yes 'cat gate'; do "
-                + "VHDTOOLS_PASSPHRASE_COMMAND=\"cat secret; $rest\" seal -p -o s -f -q plain && "
-                + "unseal --passphrase-file secret s | cmp - plain && echo right; done; : > gate")
+                + "VHDTOOLS_PASSPHRASE_COMMAND='cat secret; yes' seal -p -o s -f -q plain && "
+                + "VHDTOOLS_PASSPHRASE_COMMAND=\"cat secret; $rest\" unseal s | cmp - plain && echo right; done; : > gate"
+        )
         #expect(result.exit == 0 && result.output == "right\nright\n", "\(result.error)")
         let failing = try folder.run(
             "seal", ["-p", "-o", "s", "-f", "plain"], environment: ["VHDTOOLS_PASSPHRASE_COMMAND": "cat secret; exit 3"]
         )
         #expect(failing.exit == 4 && failing.error.contains("exit code 3"), "\(failing.error)")
+        let before = try folder.bytes("s")
+        let complaint = try folder.run(
+            "seal", ["-p", "-o", "s", "-f", "plain"],
+            environment: ["VHDTOOLS_PASSPHRASE_COMMAND": "echo vault: timed out; sleep 3; exit 1"])
+        #expect(complaint.exit == 4 && complaint.error.contains("exit code 1"), "\(complaint.error)")
+        #expect(try folder.bytes("s") == before)
     }
 
     /// What a key was read into is in no core.
@@ -171,5 +187,12 @@ import ToolTesting
             "vhdcat --format raw --key-file disk.key -o - s > pipe & exec 3< pipe; head -c 1 <&3 > byte; "
                 + "grep 'core file' /proc/$!/limits; kill -KILL $!; wait")
         #expect(limits.output.split(separator: " ").dropFirst(4).prefix(2) == ["1", "1"], "\(limits.output)")
+        // Nor what it was made into by one who only has the public key.
+        let sealing = try shell(
+            "seal -R \(folder.recipient) < pipe > s2 & exec 3> pipe; for turn in {1..200}; do "
+                + "told=$(grep 'core file' /proc/$!/limits); case $told in *' 1 '*) break;; esac; sleep 0.05; done; "
+                + "echo $told; exec 3>&-; wait $!")
+        #expect(sealing.exit == 0)
+        #expect(sealing.output.split(separator: " ").dropFirst(4).prefix(2) == ["1", "1"], "\(sealing.output)")
     }
 }

@@ -7,14 +7,9 @@ import Toolbox
 
 /// A sealed file whose contents are to go into a new container.
 struct OldContainer {
-    private enum Contents {
-        case stream(SealedStreamReader)
-        case image(SealedImage)
-    }
-
     let file: PosixFile
-    let envelope: Envelope
-    private let contents: Contents
+    var envelope: Envelope { contents.envelope }
+    private let contents: SealedContents
     var kind: String { envelope.kind == .stream ? "stream" : "image" }
 
     /// - Parameter keepsWritersAway: nobody else does.
@@ -26,30 +21,24 @@ struct OldContainer {
         let unverified = try Envelope.unverified(in: file)
         try unverified.refuse(anchor, by: "--anchor", path: path)
         let secrets = try keys.secrets(for: unverified, path: path)
-        switch unverified.kind {
-        case .stream:
-            let reader = try SealedStreamReader(secrets: secrets, from: file)
-            (contents, envelope) = (.stream(reader), reader.envelope)
-        case .image:
-            let image = try SealedImage(reading: file, secrets: secrets, anchor: anchor)
-            (contents, envelope) = (.image(image), image.envelope)
-        }
+        contents =
+            switch unverified.kind {
+            case .stream: .stream(try SealedStreamReader(secrets: secrets, from: file))
+            case .image: .image(try SealedImage(reading: file, secrets: secrets, anchor: anchor))
+            }
     }
 
     /// What `copy` goes through.
-    var workByteCount: UInt64 {
-        get throws {
-            switch contents {
-            case .stream: try file.byteCount()
-            case .image(let image): image.byteCount()
-            }
-        }
-    }
+    var workByteCount: UInt64 { get throws { try contents.byteCount ?? file.byteCount() } }
 
+    /// Of the same kind; an image with chunks and a journal as they are.
     func makeOutput(_ pending: PendingFile, for secrets: [SlotKey]) throws -> any SealedOutput {
         switch contents {
         case .stream: try SealedStreamOutput(to: pending, for: secrets)
-        case .image: try SealedImageOutput(to: pending, for: secrets, chunkByteCount: envelope.chunkByteCount)
+        case .image(let image):
+            try SealedImageOutput(
+                to: pending, for: secrets, chunkByteCount: image.chunkByteCount,
+                journalByteCount: image.journalByteCount)
         }
     }
 
@@ -57,23 +46,8 @@ struct OldContainer {
     /// - Parameter sink: nil where it is only read.
     /// - Returns: bytes of the contents.
     func copy(to sink: (any SealedOutput)?, progress: (UInt64) -> Void) throws -> UInt64 {
-        let byteCount =
-            switch contents {
-            case .stream(let reader):
-                try StreamContents(reader).run { offset, bytes in
-                    try sink?.data(offset, bytes)
-                    progress(offset + UInt64(bytes.byteCount))
-                }
-            case .image(let image):
-                try FileContents(image).run { offset, bytes in
-                    try sink?.data(offset, bytes)
-                    progress(offset + UInt64(bytes.byteCount))
-                } zeros: { offset, count in
-                    try sink?.zeros(offset, count)
-                    progress(offset + count)
-                }
-            }
-        if case .stream(let reader) = contents { try reader.requireEnd() }
+        let byteCount = try contents.copy(to: sink, progress: progress)
+        try contents.requireEnd()
         try ReadWitness.check(file)
         return byteCount
     }

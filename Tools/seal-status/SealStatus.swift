@@ -39,6 +39,7 @@ struct SealStatus: Tool {
         if hashOptions.hash != nil, !verify {
             throw ValidationError("--hash goes with --verify, which reads everything")
         }
+        try keyOptions.checkDescriptor(besides: input)
     }
 
     func perform(_ run: ToolRun) throws {
@@ -54,14 +55,17 @@ struct SealStatus: Tool {
             "seal-status", total: sealed.byteCount ?? 0, output: output, options: progressOptions)
         defer { progress.end() }
         try sealed.envelope.refuse(since, by: "--since", path: sealed.path)
-        switch sealed.envelope.kind {
-        case .stream: try check(try sealed.stream(keyOptions), &answer, progress, run)
-        case .image: try check(try sealed.image(keyOptions, anchor: since), &answer, progress, run)
-        }
+        let contents = try sealed.contents(keyOptions, anchor: since)
+        (answer.envelope, answer.isAuthentic) = (contents.envelope, true)
+        (answer.byteCount, answer.anchor) = (contents.byteCount, contents.anchor)
+        if let since, case .image(let image) = contents { answer.changes = try Answer.Changes(image, since: since) }
+        if verify { try check(contents, sealed.path, &answer, progress, run) }
     }
 
     private func noteCopies(_ sealed: SealedInput, _ run: ToolRun) throws {
         guard sealed.envelope.kind == .image, let file = sealed.file else { return }
+        // Whoever changes its slots right now writes one copy after the other.
+        try file.keepWritersAway()
         guard try !Envelope.hasEqualCopies(in: file) else { return }
         run.warn(
             sealed.path,
@@ -70,46 +74,22 @@ struct SealStatus: Tool {
         run.raise(.partial)
     }
 
+    /// Reads everything.
     private func check(
-        _ reader: SealedStreamReader, _ answer: inout Answer, _ progress: Progress, _ run: ToolRun
+        _ contents: SealedContents, _ path: String, _ answer: inout Answer, _ progress: Progress, _ run: ToolRun
     ) throws {
-        answer.envelope = reader.envelope
-        answer.isAuthentic = true
-        guard verify else { return }
         let sink = HashingSink(nil, hashOptions.algorithms)
-        let length = try StreamContents(reader).run { offset, bytes in
-            try sink.data(offset, bytes)
-            progress.update(offset + UInt64(bytes.byteCount))
+        let total = contents.byteCount
+        let length = try contents.copy(to: sink) { done in
+            if let total { progress.update(done, of: total) } else { progress.update(done) }
         }
-        try finish(sink, &answer, reader.path, run)
-        (answer.byteCount, answer.isComplete, answer.isVerified) = (length, reader.isComplete, true)
-        do throws(DiskError) { try reader.requireEnd() } catch { run.noteOpenStream(error) }
-    }
-
-    private func check(
-        _ image: SealedImage, _ answer: inout Answer, _ progress: Progress, _ run: ToolRun
-    ) throws {
-        answer.envelope = image.envelope
-        answer.isAuthentic = true
-        (answer.byteCount, answer.anchor) = (image.byteCount(), image.anchor)
-        if let since { answer.changes = try Answer.Changes(image, since: since) }
-        guard verify else { return }
-        let total = image.byteCount()
-        let sink = HashingSink(nil, hashOptions.algorithms)
-        _ = try FileContents(image).run { offset, bytes in
-            try sink.data(offset, bytes)
-            progress.update(offset + UInt64(bytes.byteCount), of: total)
-        } zeros: { offset, count in
-            try sink.zeros(offset, count)
-        }
-        try finish(sink, &answer, image.path, run)
-        answer.isVerified = true
-    }
-
-    private func finish(_ sink: HashingSink, _ answer: inout Answer, _ path: String, _ run: ToolRun) throws {
         try sink.finish()
         answer.hashes = sink
         run.addHashes(sink.hashes.map { (name: "contents_\($0.name)", hex: $0.hex) }, toInput: path)
+        (answer.byteCount, answer.isVerified) = (length, true)
+        guard case .stream = contents else { return }
+        answer.isComplete = contents.isComplete
+        do throws(DiskError) { try contents.requireEnd() } catch { run.noteOpenStream(error) }
     }
 
     private func report(_ answer: Answer, _ path: String, _ run: ToolRun) {

@@ -1,6 +1,4 @@
 import BlockIO
-import DiskModel
-import Glibc
 import SealedFile
 import Toolbox
 
@@ -14,16 +12,14 @@ extension Seal {
             chunkByteCount: chunk.map { Int($0.byteCount) }
                 ?? (image ? Envelope.defaultImageChunkByteCount : Envelope.streamSegmentByteCount), keyCount: 0)
         if append, let path = outputFile {
-            let file = try PosixFile(path)
+            let (file, secrets) = try openStream(path, .read)
             try file.keepWritersAway()
-            let envelope = try streamEnvelope(of: file)
-            let secrets = try sealOptions.openingSecrets(identity, for: envelope, path: path)
-            let reader = try SealedStreamReader(secrets: secrets, from: file)
-            _ = try StreamContents(reader).run { _, _ in }
-            (answer.containerID, answer.keyCount) = (reader.envelope.containerID, reader.envelope.slots.count)
+            let tail = try StreamTail(of: file, secrets: secrets)
+            if !replaces { try tail.requireNoText() }
+            note(tail, path, "would be taken away", run)
+            (answer.containerID, answer.keyCount) = (tail.envelope.containerID, tail.envelope.slots.count)
         } else {
-            try refuseReplacing()
-            answer.keyCount = try sealOptions.secrets(for: outputFile ?? inputName).count
+            try rehearseOutput { answer.keyCount = try sealOptions.secrets(for: outputFile ?? inputName).count }
         }
         run.result = document(answer, nil)
         guard !output.json, !output.quiet else { return }
@@ -36,20 +32,11 @@ extension Seal {
         try run.out.line("\(printable(outputFile ?? inputName)): \(line)")
     }
 
-    private func refuseReplacing() throws {
-        guard !writesToStandardOutput, !replaces, let path = outputFile else { return }
-        var status = stat()
-        guard unsafe lstat(path, &status) != 0 else { throw IOError("create", path: path, .errno(EEXIST)) }
-    }
-
-    /// The envelope of the stream that is to get more.
-    func streamEnvelope(of file: PosixFile) throws(DiskError) -> Envelope {
-        let envelope = try Envelope.unverified(in: file)
-        guard envelope.kind == .stream else {
-            throw DiskError(
-                .refused, path: file.path, "is a sealed image, which is written in place",
-                hint: "only a stream can get more at its end")
-        }
-        return envelope
+    /// What a run would refuse the output for, before and after keys are read.
+    private func rehearseOutput(_ readKeys: () throws -> Void) throws {
+        guard !writesToStandardOutput, let path = outputFile else { return try readKeys() }
+        try PendingFile.check(path, replaces: replaces)
+        try readKeys()
+        try KeysInUse.refuseReplacing(path)
     }
 }

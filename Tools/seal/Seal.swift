@@ -32,7 +32,9 @@ struct Seal: Tool {
             "A file instead of standard output; - insists on standard output.", valueName: "file"),
         completion: .file())
     var outputFile: String?
-    @Flag(name: [.customShort("f"), .customLong("force")], help: "Replace an existing output file.")
+    @Flag(
+        name: [.customShort("f"), .customLong("force")],
+        help: "Replace an existing output file; with --append: give up the text of an unfinished frame.")
     var replaces = false
     @Flag(help: "Make a sealed image, which can be read and written anywhere; needs -o FILE.")
     var image = false
@@ -77,9 +79,7 @@ struct Seal: Tool {
 
     private func checkAppending() throws {
         if writesToStandardOutput { throw ValidationError("--append needs -o FILE: the stream that gets more") }
-        if image || replaces {
-            throw ValidationError("--append adds to a stream that is there: leave out --image and -f")
-        }
+        if image { throw ValidationError("--append adds to a stream that is there: leave out --image") }
         if sealOptions.recipientOptions.namesNewKeys {
             throw ValidationError("--append keeps the stream's keys: leave out -R and --pbkdf2")
         }

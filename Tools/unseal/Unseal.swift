@@ -51,10 +51,7 @@ struct Unseal: Tool {
         if output.json, writesToStandardOutput {
             throw ValidationError("--json needs -o FILE: standard output carries the contents")
         }
-        if input == nil || input == "-", keyOptions.passphraseOptions.passphraseFd == 0 {
-            throw ValidationError(
-                "the sealed file and the passphrase come by the same descriptor: give one of them by a file")
-        }
+        try keyOptions.checkDescriptor(besides: input)
     }
 
     /// What came out.
@@ -73,31 +70,25 @@ struct Unseal: Tool {
         let progress = Progress(
             "unseal", total: sealed.byteCount ?? 0, output: output, options: progressOptions)
         defer { progress.end() }
-        let opened =
-            switch sealed.envelope.kind {
-            case .stream: try openStream(sealed, progress, run)
-            case .image: try openImage(sealed, progress, run)
-            }
-        report(opened, sealed, run)
+        report(try open(sealed, progress, run), sealed, run)
     }
 
-    // MARK: Streams
-
-    private func openStream(_ sealed: SealedInput, _ progress: Progress, _ run: ToolRun) throws -> Opened {
+    private func open(_ sealed: SealedInput, _ progress: Progress, _ run: ToolRun) throws -> Opened {
         try sealed.envelope.refuse(anchor, by: "--anchor", path: sealed.path)
         let sink = try makeSink(sealed, run)
-        let reader = try sealed.stream(keyOptions)
-        let byteCount = try StreamContents(reader).run { offset, bytes in
-            try sink.data(offset, bytes)
-            if sealed.file != nil { progress.update(offset + UInt64(bytes.byteCount)) }
+        let contents = try sealed.contents(keyOptions, anchor: anchor)
+        // A stream's file, which is a little longer, tells how much there is to do; a pipe does not.
+        let total = contents.byteCount ?? sealed.byteCount
+        let byteCount = try contents.copy(to: sink) { done in
+            if let total { progress.update(done, of: total) }
         }
-        if !reader.isComplete { try noteOpen(reader, run) }
+        if !contents.isComplete { try noteOpen(contents, run) }
         try sink.finish()
-        return Opened(byteCount: byteCount, isComplete: reader.isComplete, sink: sink)
+        return Opened(byteCount: byteCount, isComplete: contents.isComplete, anchor: contents.anchor, sink: sink)
     }
 
-    private func noteOpen(_ reader: SealedStreamReader, _ run: ToolRun) throws {
-        do throws(DiskError) { try reader.requireEnd() } catch {
+    private func noteOpen(_ contents: SealedContents, _ run: ToolRun) throws {
+        do throws(DiskError) { try contents.requireEnd() } catch {
             guard writesToStandardOutput || allowOpen else {
                 var error = error
                 error.hint = "take a complete copy of it, or take what is there with --allow-open"
@@ -105,23 +96,6 @@ struct Unseal: Tool {
             }
             run.noteOpenStream(error)
         }
-    }
-
-    // MARK: Images
-
-    private func openImage(_ sealed: SealedInput, _ progress: Progress, _ run: ToolRun) throws -> Opened {
-        let sink = try makeSink(sealed, run)
-        let image = try sealed.image(keyOptions, anchor: anchor)
-        let total = image.byteCount()
-        let byteCount = try FileContents(image).run { offset, bytes in
-            try sink.data(offset, bytes)
-            progress.update(offset + UInt64(bytes.byteCount), of: total)
-        } zeros: { offset, count in
-            try sink.zeros(offset, count)
-            progress.update(offset + count, of: total)
-        }
-        try sink.finish()
-        return Opened(byteCount: byteCount, anchor: image.anchor, sink: sink)
     }
 
     private func makeSink(_ sealed: SealedInput, _ run: ToolRun) throws -> HashingSink {

@@ -133,8 +133,8 @@ private func edit(_ bytes: inout [UInt8], _ recipe: inout Recipe) {
     }
 }
 
-/// Adding works, and keeps what was there, or changes nothing.
-private func append(to bytes: [UInt8], isPrefixOf whole: [UInt8]?) {
+/// Adding works, and keeps all that could be read, or changes nothing.
+private func append(to bytes: [UInt8], holding before: [UInt8]) {
     let (file, more) = (MemoryFile(bytes), [UInt8](repeating: 0xaa, count: 77))
     do {
         let appender = try SealedStreamAppender(on: file, secrets: secrets)
@@ -143,7 +143,7 @@ private func append(to bytes: [UInt8], isPrefixOf whole: [UInt8]?) {
     } catch { return precondition(file.allBytes == bytes, "refused, and changed") }
     let (text, isComplete, _) = text(of: file.allBytes)
     precondition(isComplete && text.suffix(77) == more[...], "what was added is missing")
-    if let whole { precondition(whole.starts(with: text.dropLast(77)), "other text than before") }
+    precondition(text.dropLast(77) == before[...], "other text than before")
 }
 
 @_cdecl("LLVMFuzzerTestOneInput")
@@ -154,7 +154,7 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         let bytes = Array(input.dropFirst())
         let (text, isComplete, _) = text(of: bytes)
         compare(bytes, text, isComplete: isComplete, nil)
-        append(to: bytes, isPrefixOf: nil)
+        append(to: bytes, holding: text)
         return 0
     }
     var recipe = Recipe(input.dropFirst())
@@ -167,6 +167,6 @@ public func test(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     precondition(!isSame || error == nil && text == whole, "what is whole is refused")
     precondition(whole.starts(with: text), "other text")
     compare(bytes, text, isComplete: isComplete, whole)
-    append(to: bytes, isPrefixOf: whole)
+    append(to: bytes, holding: text)
     return 0
 }

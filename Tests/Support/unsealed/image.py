@@ -84,7 +84,7 @@ class Image:
             return None
         is_ring = 262144 <= ring <= 1 << 30 and ring % PAGE == 0 and ring // self.chunk >= 8
         limit = DIGESTS * CHILDREN**2 * CHUNKS * self.chunk
-        if not is_ring or count > limit or generation >> 56 or tail % PAGE or tail >> 63:
+        if not is_ring or count > limit or generation >> 56 or tail % PAGE or tail >> 63 or sequence >> 63:
             return None
         return sequence, generation, count, ring, tail, least, split(covered[ROOT.size - 32:])
 
