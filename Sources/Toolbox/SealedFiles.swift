@@ -125,9 +125,11 @@ final class SealedFiles: Sendable {
         if let found = try Envelope.opening(host, with: given + state.asked) {
             return remember(found, envelope, &state)
         }
-        guard asksForKeys, given.isEmpty else { throw Self.wrongKey(host) }
+        guard asksForKeys, given.isEmpty else { throw EnvelopeFailure.notOpened(path: host.path) }
         let passphrase = try keys.passphraseOptions.asked(for: envelope, path: host.path)
-        guard let found = try Envelope.opening(host, with: [passphrase]) else { throw Self.wrongKey(host) }
+        guard let found = try Envelope.opening(host, with: [passphrase]) else {
+            throw EnvelopeFailure.notOpened(path: host.path)
+        }
         state.asked.append(passphrase)
         return remember(found, envelope, &state)
     }
@@ -137,12 +139,6 @@ final class SealedFiles: Sendable {
     ) -> SlotKey {
         state.containers[envelope.containerID] = Container(secret: found.secret, opened: found.opened)
         return found.opened
-    }
-
-    private static func wrongKey(_ host: PosixFile) -> DiskError {
-        DiskError(
-            .key, path: host.path, doing: "opening the envelope", cause: .message("none of the secrets opens it"),
-            hint: "give the passphrase, key file or identity that it was sealed for")
     }
 
     // MARK: Making
@@ -162,7 +158,7 @@ final class SealedFiles: Sendable {
     func secret(of file: OpenedFile) throws(DiskError) -> SlotKey {
         let envelope = try Envelope.unverified(in: file.host)
         guard let secret = state.withLock({ $0.containers[envelope.containerID]?.secret }) else {
-            throw Self.wrongKey(file.host)
+            throw EnvelopeFailure.notOpened(path: file.path)
         }
         return secret
     }
@@ -172,7 +168,7 @@ final class SealedFiles: Sendable {
         on host: PosixFile, for secrets: [SlotKey], journalByteCount: UInt64
     ) throws(DiskError) -> SealedImage {
         let image = try SealedImage.create(
-            on: host, for: secrets, journalByteCount: journalByteCount, creationTime: UInt64(max(ToolRun.now(), 0)))
+            on: host, for: secrets, journalByteCount: journalByteCount, creationTime: ToolRun.creationTime)
         state.withLock { $0.live[host.identity] = Live(contents: image, isWritable: true) }
         return image
     }

@@ -10,16 +10,18 @@ import ToolTesting
 
 /// Somebody else did something to a replica's disk.
 @Suite struct ForeignReplicaTests {
+    private func changeReplica(_ machine: Machine) throws {
+        let chain = try ImageChain.open(writing: machine.replica(0))
+        try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
+        try chain.close()
+    }
+
     /// Somebody wrote to the replica: found at the next cycle, and nothing goes on.
     @Test func changedReplicaStopsTheMachine() throws {
         let machine = try Machine([.dynamicVHDX])
         try machine.protect()
         try machine.start()
-        do {
-            let chain = try ImageChain.open(writing: machine.replica(0))
-            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
-            try chain.close()
-        }
+        try changeReplica(machine)
         try machine.work()
         #expect(message { try machine.sync() }.contains("WaitingForStartResynchronize"))
         #expect(machine.warnings.contains { $0.contains("was changed since the last cycle") })
@@ -31,11 +33,7 @@ import ToolTesting
         let machine = try Machine([.dynamicVHDX])
         try machine.protect()
         try machine.start()
-        do {
-            let chain = try ImageChain.open(writing: machine.replica(0))
-            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
-            try chain.close()
-        }
+        try changeReplica(machine)
         let open = try machine.log([], disk: 0, closes: false, fileName: "disk0.vhdx.hrl")
         for count in 1...2 {
             try machine.sync()
@@ -92,11 +90,7 @@ import ToolTesting
         let machine = try Machine([.dynamicVHDX, .dynamicVHD])
         try machine.protect()
         try machine.start()
-        do {
-            let chain = try ImageChain.open(writing: machine.replica(0))
-            try chain.write([UInt8](repeating: 0x99, count: 512), at: (5 << 20) + 4096)
-            try chain.close()
-        }
+        try changeReplica(machine)
         try FileManager.default.moveItem(atPath: machine.paths[1], toPath: machine.paths[1] + ".gone")
         #expect(message { try machine.sync() }.contains("No such file"))
         try FileManager.default.moveItem(atPath: machine.paths[1] + ".gone", toPath: machine.paths[1])
