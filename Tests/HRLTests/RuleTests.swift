@@ -63,6 +63,16 @@ import Testing
         return file
     }
 
+    /// Another byte than what is there, which of a checksum may be any.
+    private func spoil(_ file: MemoryFile, at offset: UInt64) throws {
+        try file.write([try file.bytes(at: offset, count: 1)[0] ^ 0x55], at: offset)
+    }
+    private func withSpoiltByte(at offset: UInt64) throws -> MemoryFile {
+        let file = try Self.log()
+        try spoil(file, at: offset)
+        return file
+    }
+
     /// The reader stops with this error, and the checker reports it.
     private func refused(
         _ file: MemoryFile, _ code: FormatError.Code, _ field: String, _ offset: UInt64, accepts: Bool = false,
@@ -131,7 +141,7 @@ import Testing
         try noted(try withHeader { $0.logFormatVersion = 0x0001_0000 }, .hrlVersion, .warning, 8)
     }
     @Test func headerChecksum() throws {
-        try refused(try withBytes([9], at: 40), .hrlHeaderChecksum, "Checksum", 40, accepts: true)
+        try refused(try withSpoiltByte(at: 40), .hrlHeaderChecksum, "Checksum", 40, accepts: true)
     }
     @Test func notClosed() throws {
         let file = try withHeader { $0.eolLocation = 0 }
@@ -139,7 +149,7 @@ import Testing
         let error = errorOf { _ = try LogReader(file) }
         #expect(error?.isUnclosedLog == true)
         // A checksum that was not made again when EOLLocation was set back is only a warning.
-        try file.write([9], at: 40)
+        try spoil(file, at: 40)
         let check = try checkLog(file)
         #expect(check.findings.contains { $0.detail.code == .hrlHeaderChecksum && $0.severity == .warning })
     }
@@ -208,7 +218,7 @@ import Testing
     }
     @Test func blockChecksum() throws {
         try refused(
-            try withBytes([1], at: Self.block2 + 12), .hrlBlockChecksum, "Checksum", Self.block2 + 12, accepts: true)
+            try withSpoiltByte(at: Self.block2 + 12), .hrlBlockChecksum, "Checksum", Self.block2 + 12, accepts: true)
     }
     @Test func validEntries() throws {
         try refused(
