@@ -1,6 +1,7 @@
 import BlockIO
 import ByteCodec
 import DiskModel
+import Glibc
 
 /// An image that names another one as its parent.
 public struct ChildImage: Sendable, Equatable {
@@ -33,11 +34,18 @@ struct ChildSearch {
                     guard seen.insert(file.identity).inserted, let parent = parent(of: file.contents) else { continue }
                     result.append(ChildImage(path: path, parent: parent))
                 } catch {
-                    if error.kind != .io { locked.append(path) }
+                    if !Self.isNoneOfOurs(error) { locked.append(path) }
                 }
             }
         }
         return (result, locked)
+    }
+
+    /// Whether a file could not even be opened, or is gone.
+    private static func isNoneOfOurs(_ error: DiskError) -> Bool {
+        guard error.kind == .io else { return false }
+        if case .errno(let code)? = error.ioError?.reason { return code != EIO }
+        return error.ioError?.reason == .notRegular
     }
 
     private func parent(of file: any BlockFile) -> String? {

@@ -77,30 +77,43 @@ final class StoreSeal: Sendable {
     func close(_ file: any BlockFile) throws(DiskError) { try (file as? SealedImage)?.close() }
 
     /// Looks whether a file can be opened; only its envelope is read.
-    /// - Throws: `.key` when it cannot. Whatever else is wrong with it is found when it is used.
+    /// - Throws: `.key` when it cannot. Whatever else is wrong with it, another file in its place too, is found and recorded
+    ///   when it is used.
     func checkKey(of path: String) throws(DiskError) {
-        guard isSealing, let host = try? PosixFile(path) else { return }
-        do throws(DiskError) { _ = try key(of: host) } catch {
+        guard isSealing, let host = try? PosixFile(path), (try? isSealed(host)) == true else { return }
+        do throws(DiskError) { _ = try openingKey(of: host) } catch {
             guard error.kind == .key else { return }
             throw error
         }
     }
 
+    private func isSealed(_ host: PosixFile) throws(DiskError) -> Bool {
+        do throws(IOError) { return try Envelope.isSigned(host) || Envelope.hasCopy(host) } catch {
+            throw DiskError(error)
+        }
+    }
+
+    private func openingKey(of host: PosixFile) throws(DiskError) -> SlotKey {
+        let envelope = try Envelope.unverified(in: host)
+        if let mine = made.withLock({ $0[envelope.containerID] }) { return mine }
+        return try openingKey(host)
+    }
+
     private func key(of host: PosixFile) throws(DiskError) -> SlotKey {
-        var isSealed = false
-        do throws(IOError) { isSealed = try Envelope.isSigned(host) } catch { throw DiskError(error) }
-        guard isSealed || Envelope.hasCopy(host) else {
+        guard try isSealed(host) else {
             throw DiskError(
                 .key, path: host.path, "is not sealed, as all files of this replica are",
-                hint: "somebody put it there: unprotect, and protect again to another folder")
+                hint:
+                    "somebody put it there: put the replica's own file back, or unprotect, and protect again to another folder"
+            )
         }
-        let envelope = try Envelope.unverified(in: host)
-        let key: SlotKey
-        if let mine = made.withLock({ $0[envelope.containerID] }) { key = mine } else { key = try openingKey(host) }
+        let key = try openingKey(of: host)
         if let known = commitment(at: host.path), known != key.commitment {
             throw DiskError(
                 .key, path: host.path, "is another sealed file than the one that was made here",
-                hint: "somebody put it there: unprotect, and protect again to another folder")
+                hint:
+                    "somebody put it there: put the replica's own file back, or unprotect, and protect again to another folder"
+            )
         }
         return key
     }

@@ -7,6 +7,7 @@ struct RootHead: DiskStruct, Equatable {
     static let byteCount = 128
     static let byteOrder = ByteOrder.little
     static let knownSignature = Array("SEALROOT".utf8)
+    static let signatureOffset: UInt64 = 32
     /// Sequence and JournalTail are below it, so that adding to them never overflows. No writer comes near.
     static let countLimit: UInt64 = 1 << 63
 

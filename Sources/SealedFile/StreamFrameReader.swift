@@ -192,7 +192,7 @@ struct StreamFrameReader {
         do throws(IOError) { count = try input.fill(sealed, start..<start + wanted) } catch { throw Stop(error) }
         guard count < segmentByteCount else { return count == wanted }
         // A stream that was cut here cannot have an end frame: the word is wrong.
-        let endByteCount = FrameHeader.byteCount + SegmentWord.byteCount + EndRecord.byteCount + AESGCM.tagByteCount
+        let endByteCount = EndRecord.frameByteCount
         if count >= endByteCount,
             let index = FrameHeader.index(lookingAt: sealed.bytes(start..<start + count), count - endByteCount),
             index > frame.header.index

@@ -1,4 +1,5 @@
 import ByteCodec
+import Cipher
 
 // The structures of a sealed stream, behind its envelope: packed and little-endian. Byte map: docs/formats/sealed.md.
 
@@ -58,6 +59,8 @@ struct FrameHeader: DiskStruct, Equatable {
 /// The text of an end frame.
 struct EndRecord: DiskStruct, Equatable {
     static let byteCount = 16
+    /// Of the frame that holds it alone, the stream's last.
+    static let frameByteCount = FrameHeader.byteCount + SegmentWord.byteCount + byteCount + AESGCM.tagByteCount
     static let byteOrder = ByteOrder.little
 
     /// Data frames of the stream.

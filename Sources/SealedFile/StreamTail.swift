@@ -10,7 +10,7 @@ public struct StreamTail {
     /// Behind the last whole frame.
     let mark: StreamFrameReader.Mark
     /// Whether the stream has its end.
-    let isComplete: Bool
+    public let isComplete: Bool
     private let path: String
     /// Bytes of the file that are no whole frame, and would be taken away; an end frame does not count.
     public let discardedByteCount: UInt64

@@ -82,7 +82,13 @@ final class SealedFiles: Sendable {
         do throws(IOError) {
             guard try !Envelope.isSigned(host) else { return true }
         } catch { throw DiskError(error) }
-        return Envelope.hasCopy(host)
+        if Envelope.hasCopy(host) { return true }
+        var isDamaged = false
+        do throws(IOError) { isDamaged = try Envelope.hasTraces(host) } catch { throw DiskError(error) }
+        guard isDamaged else { return false }
+        throw DiskError(
+            .refused, path: host.path, "is a sealed file whose start is damaged: nothing opens it",
+            hint: "bring it back from a copy")
     }
 
     private func opened(_ host: PosixFile, _ key: SlotKey) throws(DiskError) -> any BlockFile {

@@ -145,6 +145,7 @@ import ToolTesting
         try machine.work()
         #expect(message { try machine.sync() }.contains("is not sealed, as all files of this replica are"))
         #expect(try fileBytes(machine.replica(0)) == before)
+        #expect(try machine.status().level == .critical)
     }
 
     /// Nor is one that somebody else sealed for the same recipient, who could read what is merged into it.
@@ -167,6 +168,7 @@ import ToolTesting
         #expect(try machine.isEqual(0), "it opens, and holds the same")
         try machine.work()
         #expect(message { try machine.sync() }.contains("is another sealed file than the one that was made here"))
+        #expect(try machine.status().level == .critical)
         #expect(message { try machine.open().sync(verifying: true) }.contains("is another sealed file"))
         #expect(try fileBytes(path) == before)
     }

@@ -32,6 +32,14 @@ import ToolTesting
             #expect(busy.exit == 2 && busy.error.contains("theirs.avhdx: it is sealed, and could not be opened"))
             withExtendedLifetime(writer) {}
         }
+        let whole = try folder.bytes("theirs.avhdx")
+        for count in [200_000, whole.count - 4096] {
+            _ = try folder.scratch.write("theirs.avhdx", Array(whole.prefix(count)))
+            let cut = try shell("vhdmerge -i key.txt -i other.txt mine.avhdx")
+            #expect(
+                cut.exit == 2 && cut.error.contains("theirs.avhdx: it is sealed, and could not be opened"), "\(count)")
+        }
+        _ = try folder.scratch.write("theirs.avhdx", whole)
         let known = try shell("vhdmerge -i key.txt -i other.txt mine.avhdx")
         #expect(known.exit == 2 && known.error.contains("theirs.avhdx: it is another child"), "\(known.error)")
         #expect(try folder.bytes("base.vhdx") == base)
@@ -139,6 +147,33 @@ import ToolTesting
         #expect(try folder.bytes("s") == before)
         let read = try shell("vhdcat --key-file disk.key --format raw s | cmp - disk.raw")
         #expect(read.exit == 0, "\(read.error)")
+    }
+
+    /// Nor where more than an image's two envelopes is gone, or a stream has lost its only one.
+    @Test func damagedStartsAreNoRawDisks() throws {
+        // The stream's length is made one of a raw disk.
+        let made = try shell(
+            "for n in $(seq 0 511); do head -c $((65536 + n)) /dev/zero | seal -q --key-file disk.key > s; "
+                + "[ $(($(stat -c %s s) % 512)) = 0 ] && break; done; cp s stream && "
+                + "head -c 1M /dev/zero > d && seal -q --image --key-file disk.key -o image d && "
+                + "vhdcreate -q new.vhdx 1M && hrl-diff -q --format raw d new.vhdx -o log.hrl")
+        #expect(made.exit == 0, "\(made.error)")
+        #expect(try folder.bytes("stream").count % 512 == 0)
+        for (name, count) in [("stream", 1), ("stream", 512), ("stream", 4096), ("image", 65_544), ("image", 200_000)] {
+            let spoilt = try shell("cp \(name) s && dd if=/dev/zero of=s bs=\(count) count=1 conv=notrunc status=none")
+            #expect(spoilt.exit == 0)
+            let before = try folder.bytes("s")
+            for command in [
+                "vhdcat --format raw", "vhdcompare --format raw new.vhdx", "hrl-apply log.hrl --format raw --to",
+            ] {
+                for key in ["", "--key-file disk.key"] {
+                    let result = try shell("\(command) s \(key) < /dev/null")
+                    #expect(result.exit == 2 && result.output.isEmpty, "\(name) \(count) \(command)")
+                    #expect(result.error.contains("s: is a sealed file whose start is damaged"), "\(result.error)")
+                }
+            }
+            #expect(try folder.bytes("s") == before)
+        }
     }
 
     @Test func keysWithoutASeal() throws {

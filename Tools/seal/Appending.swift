@@ -77,7 +77,10 @@ extension Seal {
     /// Says what is lost.
     /// - Parameter fate: what becomes of the bytes.
     func note(_ tail: StreamTail, _ path: String, _ fate: String, _ run: ToolRun) {
-        guard tail.discardedByteCount > 0 else { return }
+        guard tail.discardedByteCount > 0 else {
+            if !tail.isComplete { run.warn(path, "the stream had no end: what may have stood behind it is not known") }
+            return
+        }
         let count = counted(tail.discardedByteCount, "byte", "bytes")
         let text = tail.unfinishedTextByteCount
         let lost = text > 0 ? ", with \(counted(text, "byte", "bytes")) of text" : ""
