@@ -14,7 +14,7 @@ import Synchronization
 final class SegmentBatch: @unchecked Sendable {
     enum Direction: Sendable { case seal, open }
 
-    static let segmentLimit = hasSecondProcessor ? 16 : 2
+    static let segmentLimit = hasSecondProcessor ? 16 : 4
     static let textByteCount = Envelope.streamSegmentByteCount
     /// Bytes of a full segment with its word and its tag.
     static let sealedByteCount = SegmentWord.byteCount + textByteCount + AESGCM.tagByteCount
