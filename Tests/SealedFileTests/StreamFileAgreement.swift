@@ -60,7 +60,9 @@ struct StreamFileAgreement {
         switch opened.error {
         case nil: #expect(error.formatError?.code == .sealedOpen, "\(error)")
         case let other?:
-            #expect(error.formatError?.code != .sealedOpen || opened.error?.kind == .key, "\(error), not \(other)")
+            // Who goes by the frames' lengths sees the missing end before a word that was lost on the way.
+            let mayLookOpen = other.kind == .key || other.formatError?.code == .sealedFrame
+            #expect(error.formatError?.code != .sealedOpen || mayLookOpen, "\(error), not \(other)")
             if other.formatError?.code == .sealedTail { #expect(error.formatError?.code == .sealedTail) }
         }
     }
